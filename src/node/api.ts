@@ -1,0 +1,116 @@
+import type { Failure } from "../failure.ts";
+import type { EntryId, Frame, NodeId } from "../raft/types.ts";
+
+/** What the services need of a node. `Node` implements it. */
+export interface NodeApi {
+  /** Proposes commands that are appended next to each other, in this order, or not at all. `done` is called once. */
+  propose(batch: ProposalBatch): void;
+
+  /** A linearizable barrier. `done` is called once. `deadlineMs` as in `ProposalBatch`. */
+  readIndex(deadlineMs: number | undefined, done: (result: ReadIndexResult) => void): void;
+
+  state(): NodeState;
+
+  status(): NodeStatus;
+
+  members(): MemberStatus[];
+
+  /** The present state event, and every later one until the returned function is called. */
+  watch(listener: (event: StateEvent) => void): () => void;
+
+  /**
+   * Reads committed-or-not entries of the log from `first` to at most `last`, as many as fit in `maxBytes` but at least
+   * one; only what is durable on this node. Calls back with a Failure COMPACTED when `first` is below the first
+   * retained index.
+   */
+  readLog(first: number, last: number, maxBytes: number, done: (result: readonly Frame[] | Failure) => void): void;
+
+  /** Term of the entry at `index`; undefined when the log does not hold it. */
+  termAt(index: number): number | undefined;
+
+  /** 16 bytes; empty until the log's first entry is committed and durable here. */
+  readonly logId: Uint8Array;
+
+  /** Calls `listener` whenever `state().applied` rises, or a drain begins. Returns how to stop. */
+  onApplied(listener: () => void): () => void;
+
+  /** True once the node shuts down: nothing new is accepted. */
+  readonly draining: boolean;
+}
+
+export interface ProposalBatch {
+  /** At least one. The node keeps views of them: they must not change. */
+  readonly commands: readonly Uint8Array[];
+  /** When the caller stops waiting, on the node's clock (`clock.nowMs()`); undefined for never. */
+  readonly deadlineMs: number | undefined;
+  /**
+   * Whether batches that the same caller proposes later must not commit before this one. Such a batch isn't sent a
+   * second time when a leader refuses it.
+   */
+  readonly ordered: boolean;
+  readonly done: (result: ProposalResult) => void;
+}
+
+export type ProposalResult =
+  /** `first` is where the batch's first command is; the others follow it. */
+  { readonly kind: "committed"; readonly first: EntryId } | { readonly kind: "failed"; readonly failure: Failure };
+
+export type ReadIndexResult =
+  | { readonly kind: "readIndex"; readonly index: number; readonly term: number }
+  | { readonly kind: "failed"; readonly failure: Failure };
+
+export type RoleName = "follower" | "preCandidate" | "candidate" | "leader";
+
+export interface NodeState {
+  readonly id: NodeId;
+  readonly term: number;
+  readonly role: RoleName;
+  /** "" when not known. */
+  readonly leader: NodeId;
+  /** "" when not known. */
+  readonly leaderAddress: string;
+  /** First retained index. */
+  readonly first: number;
+  readonly commit: number;
+  /** Committed and durable on this node: what ApplyStream may deliver. */
+  readonly applied: number;
+  readonly last: number;
+}
+
+export interface NodeStatus {
+  readonly clusterId: string;
+  readonly durable: number;
+  /** "" when the node takes part and serves, else why not, for people. */
+  readonly notReadyReason: string;
+  readonly proposalsInFlight: number;
+  /** On the leader, for each other member. */
+  readonly peers: readonly PeerStatus[];
+}
+
+export interface PeerStatus {
+  readonly id: NodeId;
+  readonly match: number;
+  readonly next: number;
+  readonly state: "probe" | "replicate";
+  readonly inFlight: number;
+}
+
+export interface MemberStatus {
+  readonly id: NodeId;
+  readonly peerAddress: string;
+  /** "" until heard from. */
+  readonly clientAddress: string;
+  /** Empty until heard from. */
+  readonly incarnation: Uint8Array;
+}
+
+export interface StateEvent {
+  /** Rises by one with each event since the process was started. */
+  readonly number: number;
+  readonly role: RoleName;
+  readonly term: number;
+  readonly leader: NodeId;
+  readonly leaderAddress: string;
+  /** With role "leader": index of the term's no-op. 0 otherwise. */
+  readonly leaderIndex: number;
+}

@@ -1,0 +1,43 @@
+import type { Failure } from "../failure.ts";
+import type { Message } from "../raft/message.ts";
+import type { EntryId, NodeId } from "../raft/types.ts";
+
+/**
+ * The port to the other members. Over gRPC in production; the simulation has one that loses, delays, duplicates and
+ * reorders.
+ */
+export interface Transport {
+  /** Sends at most once, in no guaranteed order; may lose the message without a word. */
+  send(message: Message): void;
+
+  /**
+   * Sends one request to the leader. `done` is called exactly once. A request that may have left this node and has no
+   * answer when its stream breaks is `lost`: it may have been appended.
+   */
+  forward(to: NodeId, request: ForwardRequest, done: (outcome: ForwardOutcome) => void): void;
+}
+
+/** A batch of proposals, or a read barrier. Refused in any other term than `term`. */
+export type ForwardRequest =
+  | { readonly kind: "propose"; readonly term: number; readonly commands: readonly Uint8Array[] }
+  | { readonly kind: "readIndex"; readonly term: number };
+
+export type ForwardOutcome =
+  | { readonly kind: "committed"; readonly first: EntryId }
+  | { readonly kind: "readIndex"; readonly index: number; readonly term: number }
+  /** The leader's own answer. */
+  | { readonly kind: "failed"; readonly failure: Failure }
+  /** The request never left this node. */
+  | { readonly kind: "notSent" }
+  /** The stream broke after the request was handed to it. */
+  | { readonly kind: "lost" };
+
+/** What a transport tells its node. */
+export interface TransportListener {
+  /** A message came in. Returns what is wrong with it, which ends the stream that brought it. */
+  onMessage(message: Message): string | undefined;
+  /** A member asks this node, as the leader. `done` is called exactly once. */
+  onForward(from: NodeId, request: ForwardRequest, done: (outcome: ForwardOutcome) => void): void;
+  /** The stream to a member broke: what was sent on it may be lost. */
+  onUnreachable(member: NodeId): void;
+}

@@ -1,0 +1,73 @@
+import type { EntryId, Frame, HardState, NodeId, TermStart } from "../raft/types.ts";
+
+/**
+ * The port to a node's disk. Everything that a node must find again after a crash goes through here. The SQLite
+ * implementation serves production; the simulation has one whose disk can be slow, hang, fail and lose what was not
+ * synced.
+ *
+ * Writes are executed in the order in which they were given, each in one transaction: after a crash the disk holds the
+ * effects of a prefix of them, and at least of those that were reported done. A read sees every write reported done.
+ */
+export interface Storage {
+  /** What the disk held when it was opened. */
+  readonly recovered: Recovered;
+
+  /** Starts one write. `done` is called once its effects are synced. */
+  write(write: DiskWrite, done: () => void): void;
+
+  /**
+   * Reads entries of the log from index `first` to at most `last`, as many as fit in `maxBytes` but at least one. The
+   * caller asks only for what is durable and can't be truncated meanwhile.
+   */
+  read(first: number, last: number, maxBytes: number, done: (frames: readonly Frame[]) => void): void;
+
+  /** Remembers a member's incarnation and, when `bootstrapped`, that all initial members have been met. */
+  saveMember(member: MemberRecord, done: () => void): void;
+  saveBootstrapped(done: () => void): void;
+
+  /**
+   * Called at most once, with an error that says what is damaged or failed; nothing is reported done after it. The
+   * process has to end: what the disk holds is no longer known.
+   */
+  onFailure: (error: Error) => void;
+
+  /** Ends after the writes in progress. */
+  close(): Promise<void>;
+}
+
+/** What a node finds on its disk at start. */
+export interface Recovered {
+  /** Random, 16 bytes, made with the directory. */
+  readonly incarnation: Uint8Array;
+  /** The voters with which the directory was bootstrapped, ordered. */
+  readonly bootstrapVoters: readonly NodeId[];
+  /** Whether all initial members have exchanged incarnations with this directory. */
+  readonly bootstrapped: boolean;
+  /** The incarnations of the other members, as far as met. */
+  readonly members: readonly MemberRecord[];
+  readonly hardState: HardState;
+  /** The entry before the first one. */
+  readonly base: EntryId;
+  /** Index of the last entry; `base.index` for an empty log. */
+  readonly lastIndex: number;
+  /** Where each term starts, ascending, from `base.index + 1` on. */
+  readonly termStarts: readonly TermStart[];
+}
+
+/** Another member, as it introduced itself. */
+export interface MemberRecord {
+  readonly id: NodeId;
+  readonly incarnation: Uint8Array;
+  readonly clientAddress: string;
+  readonly peerAddress: string;
+}
+
+/** One disk turn. */
+export interface DiskWrite {
+  /** Term and vote, when they changed. */
+  readonly hardState: HardState | undefined;
+  /** Remove this index and everything after it before the frames are appended. */
+  readonly truncateFrom: number | undefined;
+  /** Entries to append, following what the log then ends with. */
+  readonly frames: readonly Frame[];
+}
