@@ -1,0 +1,108 @@
+import { assert } from "../assert.ts";
+import { becomeFollower, resetElectionTimer } from "./follower.ts";
+import { sliceFrame } from "./frame.ts";
+import type { AppendEntries } from "./message.ts";
+import type { Raft } from "./raft.ts";
+import type { Follower } from "./role.ts";
+import type { EntryId, Frame } from "./types.ts";
+
+/** The receiver's part of AppendEntries (Figure 2; §5.3). */
+export function onAppendEntries(raft: Raft, request: AppendEntries): void {
+  if (request.term < raft.currentTerm) {
+    // The answer's term makes an old leader step down; also one whose term fell behind while this node campaigned.
+    return reject(raft, request, undefined);
+  }
+  const role = follow(raft, request);
+  const lastNew = request.frames.at(-1)?.last ?? request.prev.index;
+  if (request.prev.index >= raft.log.base.index && !raft.log.has(request.prev)) {
+    assert(request.prev.index > raft.commitIndex, `${request.from} lacks the committed entry ${request.prev.index}`);
+    return reject(raft, request, raft.log.lastNotAfter(request.prev));
+  }
+  append(raft, role, request.frames);
+  role.verified = Math.max(role.verified, lastNew);
+  role.acceptedSequence = Math.max(role.acceptedSequence, request.sequence);
+  // Only what this request has verified may commit: behind it this log may hold entries that the leader's doesn't.
+  raft.commitIndex = Math.max(raft.commitIndex, Math.min(request.leaderCommit, lastNew));
+  if (request.frames.length === 0 || lastNew <= raft.durability.index) accept(raft, role, request.sequence);
+  else role.answerDue = true;
+}
+
+/** The disk moved on: answers what was accepted before it was durable. One answer serves all of it. */
+export function onPersistedAsFollower(raft: Raft): void {
+  const { role } = raft;
+  if (role.kind !== "follower" || !role.answerDue) return;
+  role.answerDue = role.verified > raft.durability.index;
+  accept(raft, role, role.acceptedSequence);
+}
+
+/** Recognizes the sender as the leader of its term. */
+function follow(raft: Raft, request: AppendEntries): Follower {
+  if (request.term > raft.currentTerm || raft.role.kind !== "follower") {
+    assert(
+      request.term > raft.currentTerm || raft.role.kind !== "leader",
+      `${request.from} and ${raft.id} both lead term ${request.term}`,
+    );
+    becomeFollower(raft, request.term, request.from);
+  }
+  const { role } = raft;
+  assert(role.kind === "follower", "a node that hears its leader follows");
+  assert(
+    role.leader === "" || role.leader === request.from,
+    `${request.from} and ${role.leader} both lead term ${request.term}`,
+  );
+  role.leader = request.from;
+  role.heardTicks = raft.nowTicks;
+  resetElectionTimer(raft);
+  return role;
+}
+
+/** Appends what is new, after removing what conflicts with it. What already agrees stays, also behind the new. */
+function append(raft: Raft, role: Follower, frames: readonly Frame[]): void {
+  for (const frame of frames) {
+    const first = firstNew(raft, frame);
+    if (first > frame.last) continue;
+    if (first <= raft.log.lastIndex) {
+      assert(
+        first > raft.commitIndex && first > role.verified,
+        `the leader of term ${raft.currentTerm} replaces entry ${first}, committed up to ${raft.commitIndex}`,
+      );
+      raft.log.truncateFrom(first);
+      raft.durability.onTruncated(first);
+    }
+    raft.log.append(sliceFrame(frame, first, frame.last));
+  }
+}
+
+/** The first index of `frame` at which this log holds no entry or another one; past the frame when it holds them all. */
+function firstNew(raft: Raft, frame: Frame): number {
+  // Up to the base everything is committed, and no longer held.
+  let index = Math.max(frame.first, raft.log.firstIndex);
+  while (index <= frame.last && raft.log.termAt(index) === frame.term) index++;
+  return index;
+}
+
+function accept(raft: Raft, role: Follower, sequence: number): void {
+  raft.send({
+    kind: "appendEntriesResponse",
+    from: raft.id,
+    to: role.leader,
+    term: raft.currentTerm,
+    success: true,
+    match: Math.min(role.verified, raft.durability.index),
+    conflict: undefined,
+    sequence,
+  });
+}
+
+function reject(raft: Raft, request: AppendEntries, conflict: EntryId | undefined): void {
+  raft.send({
+    kind: "appendEntriesResponse",
+    from: raft.id,
+    to: request.from,
+    term: raft.currentTerm,
+    success: false,
+    match: 0,
+    conflict,
+    sequence: request.sequence,
+  });
+}

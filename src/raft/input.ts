@@ -1,0 +1,31 @@
+import type { Message } from "./message.ts";
+import type { Frame, NodeId } from "./types.ts";
+
+/** Everything that can happen to the core. */
+export type Input =
+  /** One tick of the clock has passed. */
+  | { readonly kind: "tick" }
+  /** A message came in. It has passed `faultOf`. */
+  | { readonly kind: "message"; readonly message: Message }
+  /** Append these commands next to each other. Answered in the next Ready's `proposals`. */
+  | { readonly kind: "propose"; readonly commands: readonly Uint8Array[] }
+  /** A read barrier. Answered in some later Ready's `reads` under the same id. */
+  | { readonly kind: "readIndex"; readonly id: number }
+  /** The disk holds the write of this turn, and those of all turns before it. */
+  | { readonly kind: "persisted"; readonly turn: number }
+  /** The answer to a Ready's fetch. */
+  | { readonly kind: "fetched"; readonly fetch: Fetch; readonly frames: readonly Frame[] }
+  /** What was sent to this member lately may be lost. */
+  | { readonly kind: "unreachable"; readonly member: NodeId };
+
+/**
+ * Entries that a follower needs and that are no longer in memory: from index `first`, as many as fit in `maxBytes`. They
+ * are committed and durable, so nothing can change them while they are read.
+ */
+export interface Fetch {
+  readonly member: NodeId;
+  readonly term: number;
+  readonly first: number;
+  readonly last: number;
+  readonly maxBytes: number;
+}
