@@ -1,0 +1,49 @@
+import { Failure } from "../failure.ts";
+
+/** Before a retry of what was refused because of load. */
+const OVERLOAD_RETRY_MS = 100;
+/** Before a retry where a new leader is to be expected: about one election. */
+const ELECTION_RETRY_MS = 500;
+
+export function noLeader(): Failure {
+  return new Failure("NO_LEADER", "no leader is known; the command was not appended, a retry is safe", {
+    retryAfterMs: ELECTION_RETRY_MS,
+  });
+}
+
+export function notAppended(): Failure {
+  return new Failure("NOT_APPENDED", "the leader changed before the command was appended; a retry is safe", {
+    retryAfterMs: ELECTION_RETRY_MS,
+  });
+}
+
+export function diskTooSlow(): Failure {
+  return new Failure("NOT_APPENDED", "the leader's disk did not keep up; nothing was appended, retry later", {
+    retryAfterMs: OVERLOAD_RETRY_MS,
+  });
+}
+
+export function draining(): Failure {
+  return new Failure("DRAINING", "this node shuts down; nothing was appended, ask another node", { retryAfterMs: 0 });
+}
+
+export function outcomeUnknown(why: string): Failure {
+  return new Failure("OUTCOME_UNKNOWN", `${why}; the command may or may not be committed`);
+}
+
+export function notLeader(): Failure {
+  return new Failure("NOT_LEADER", "this node does not lead; nothing was appended");
+}
+
+export function termChanged(expected: number, current: number): Failure {
+  return new Failure("TERM_CHANGED", `the term is ${current}, not ${expected}; nothing was appended`, {
+    metadata: { expected_term: String(expected), term: String(current) },
+  });
+}
+
+export function overloaded(what: string, limit: number): Failure {
+  return new Failure("OVERLOADED", `${what} without an answer reached the limit of ${limit}; retry later`, {
+    metadata: { limit: String(limit) },
+    retryAfterMs: OVERLOAD_RETRY_MS,
+  });
+}

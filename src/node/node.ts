@@ -1,0 +1,296 @@
+import { assert } from "../assert.ts";
+import { Failure } from "../failure.ts";
+import { decodeEntries, encodeFrame } from "../frame/codec.ts";
+import { faultOf } from "../raft/fault.ts";
+import type { Fetch, Input } from "../raft/input.ts";
+import type { Message } from "../raft/message.ts";
+import { Raft } from "../raft/raft.ts";
+import type { TurnWrite } from "../raft/ready.ts";
+import { EntryType, type Frame, type NodeId } from "../raft/types.ts";
+import type { Storage } from "../storage/storage.ts";
+import type {
+  MemberStatus,
+  NodeApi,
+  NodeState,
+  NodeStatus,
+  ProposalBatch,
+  ReadIndexResult,
+  StateEvent,
+} from "./api.ts";
+import type { Clock } from "./clock.ts";
+import { nodeState, peerStatuses, stateEvent } from "./describe.ts";
+import { draining } from "./failures.ts";
+import type { Handshaker } from "./handshake.ts";
+import { readLog } from "./log-reader.ts";
+import { Members } from "./members.ts";
+import { type NodeOptions, raftOptions } from "./options.ts";
+import { Readiness } from "./readiness.ts";
+import { Requests } from "./requests.ts";
+import { Ticker } from "./ticker.ts";
+import type { ForwardOutcome, ForwardRequest, Transport, TransportListener } from "./transport.ts";
+import { Watch } from "./watch.ts";
+
+/** What a node is built on. All of it is simulated in the simulation. */
+export interface NodePorts {
+  readonly clock: Clock;
+  /** An integer from 0 to below `bound`. */
+  readonly random: (bound: number) => number;
+  readonly storage: Storage;
+  /** A change of role, term or leader, for the log. */
+  readonly onStateEvent: (event: StateEvent) => void;
+  /** A broken invariant or a failed disk. The node does nothing any more, and the process has to end. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+/** How often proposals and barriers are looked through for those whose time is up. */
+const EXPIRY_INTERVAL_MS = 50;
+
+/**
+ * One node: drives the core by turns. A turn gathers all inputs that wait, steps them, takes one Ready, starts the disk
+ * write and sends what may go; when the disk answers, a later turn releases what waited for it. Whatever arrives while
+ * writes are under way shares the next one's sync.
+ */
+export class Node implements NodeApi, TransportListener {
+  readonly #options: NodeOptions;
+  readonly #ports: NodePorts;
+  readonly #members: Members;
+  readonly #raft: Raft;
+  readonly #requests: Requests;
+  readonly #ticker: Ticker;
+  readonly #watch: Watch;
+  readonly #readiness: Readiness;
+  readonly #appliedListeners = new Set<() => void>();
+  #transport: Transport | undefined;
+  #inputs: Input[] = [];
+  #isTurnDue = false;
+  #diskTurns = 0;
+  #announcedApplied: number;
+  #logId: Uint8Array = new Uint8Array(0);
+  #isDraining = false;
+  #onDrained: (() => void) | undefined;
+  #isStopped = false;
+
+  constructor(options: NodeOptions, ports: NodePorts) {
+    this.#options = options;
+    this.#ports = ports;
+    const { clock, storage } = ports;
+    this.#raft = new Raft(raftOptions(options, ports.random, encodeFrame), storage.recovered);
+    this.#requests = new Requests(this.#raft, options);
+    this.#announcedApplied = this.#raft.lastApplied;
+    // After a pause a node first listens for a while before it concludes that everybody else is silent.
+    const maxCatchUpTicks = Math.ceil(this.#raft.options.electionTimeoutMinTicks / 4);
+    this.#ticker = new Ticker(clock, options.tickMs, maxCatchUpTicks, (count) => this.#onTicks(count));
+    this.#members = new Members(
+      options,
+      storage,
+      () => this.#logId,
+      () => this.#ticker.start(),
+    );
+    this.#readiness = new Readiness(this.#raft, this.#members, clock);
+    this.#watch = new Watch(stateEvent(this.#raft, this.#members));
+    storage.onFailure = (error) => this.#fail(error);
+  }
+
+  /** Takes part as soon as all initial members have been met once. */
+  start(transport: Transport): void {
+    this.#transport = transport;
+    this.#expireRegularly();
+    if (this.#members.isBootstrapped) this.#ticker.start();
+    else this.#members.start();
+  }
+
+  /**
+   * Accepts nothing new from now on, and calls `done` once everything pending has its answer. Replication goes on until
+   * `stop`.
+   */
+  drain(done: () => void): void {
+    this.#isDraining = true;
+    this.#onDrained = done;
+    this.#requests.drain();
+    this.#tellApplied();
+    this.#maybeDrained();
+  }
+
+  /** Ends: whatever has no answer yet gets one, and nothing is sent or written any more. */
+  stop(): void {
+    this.#end(draining());
+  }
+
+  get handshaker(): Handshaker {
+    return this.#members;
+  }
+
+  get draining(): boolean {
+    return this.#isDraining;
+  }
+
+  get logId(): Uint8Array {
+    return this.#logId;
+  }
+
+  propose(batch: ProposalBatch): void {
+    if (this.#isDraining || this.#isStopped) return batch.done({ kind: "failed", failure: draining() });
+    this.#requests.propose(batch, this.#ports.clock.nowMs());
+    this.#schedule();
+  }
+
+  readIndex(deadlineMs: number | undefined, done: (result: ReadIndexResult) => void): void {
+    if (this.#isDraining || this.#isStopped) return done({ kind: "failed", failure: draining() });
+    this.#requests.readIndex(deadlineMs, this.#ports.clock.nowMs(), done);
+    this.#schedule();
+  }
+
+  state(): NodeState {
+    return nodeState(this.#raft, this.#members);
+  }
+
+  status(): NodeStatus {
+    return {
+      clusterId: this.#options.clusterId,
+      durable: this.#raft.durability.index,
+      notReadyReason: this.#isDraining || this.#isStopped ? "it shuts down" : this.#readiness.notReadyReason(),
+      proposalsInFlight: this.#requests.proposalsInFlight,
+      peers: peerStatuses(this.#raft),
+    };
+  }
+
+  members(): MemberStatus[] {
+    return this.#members.list();
+  }
+
+  watch(listener: (event: StateEvent) => void): () => void {
+    return this.#watch.add(listener);
+  }
+
+  onApplied(listener: () => void): () => void {
+    this.#appliedListeners.add(listener);
+    return () => this.#appliedListeners.delete(listener);
+  }
+
+  termAt(index: number): number | undefined {
+    return this.#raft.log.termAt(index);
+  }
+
+  readLog(first: number, last: number, maxBytes: number, done: (result: readonly Frame[] | Failure) => void): void {
+    readLog(this.#raft, this.#ports.storage, first, last, maxBytes, done);
+  }
+
+  onMessage(message: Message): string | undefined {
+    const fault = faultOf(message);
+    // Until all have met, this node may stand in for one whose votes are forgotten: it neither votes nor acknowledges.
+    if (fault === undefined && this.#members.isBootstrapped) this.#input({ kind: "message", message });
+    return fault;
+  }
+
+  onUnreachable(member: NodeId): void {
+    this.#input({ kind: "unreachable", member });
+  }
+
+  onForward(_from: NodeId, request: ForwardRequest, done: (outcome: ForwardOutcome) => void): void {
+    if (this.#isDraining || this.#isStopped) return done({ kind: "failed", failure: draining() });
+    this.#requests.onForward(request, this.#ports.clock.nowMs(), done);
+    this.#schedule();
+  }
+
+  #onTicks(count: number): void {
+    for (let i = 0; i < count; i++) this.#input({ kind: "tick" });
+  }
+
+  #input(input: Input): void {
+    this.#inputs.push(input);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#isTurnDue || this.#isStopped) return;
+    this.#isTurnDue = true;
+    this.#ports.clock.defer(() => {
+      this.#isTurnDue = false;
+      if (this.#isStopped) return;
+      try {
+        this.#turn();
+      } catch (error) {
+        this.#fail(error);
+      }
+    });
+  }
+
+  #turn(): void {
+    assert(this.#transport !== undefined, "a node is started before its first turn");
+    const nowMs = this.#ports.clock.nowMs();
+    const inputs = this.#inputs;
+    this.#inputs = [];
+    for (const input of inputs) this.#raft.step(input);
+    this.#requests.step(this.#diskTurns, this.#transport, nowMs);
+    const ready = this.#raft.takeReady();
+    if (ready.write !== undefined) this.#write(ready.write);
+    for (const message of ready.messages) this.#transport.send(message);
+    for (const fetch of ready.fetches) this.#fetch(fetch);
+    this.#requests.onReady(ready, nowMs);
+    if (this.#raft.lastApplied > this.#announcedApplied) this.#onAppliedRose();
+    const event = this.#watch.maybeChange(stateEvent(this.#raft, this.#members));
+    if (event !== undefined) this.#ports.onStateEvent(event);
+    this.#maybeDrained();
+  }
+
+  #write(write: TurnWrite): void {
+    this.#diskTurns++;
+    this.#ports.storage.write(write, () => {
+      this.#diskTurns--;
+      this.#input({ kind: "persisted", turn: write.turn });
+    });
+  }
+
+  #fetch(fetch: Fetch): void {
+    this.#ports.storage.read(fetch.first, fetch.last, fetch.maxBytes, (frames) =>
+      this.#input({ kind: "fetched", fetch, frames }),
+    );
+  }
+
+  #onAppliedRose(): void {
+    if (this.#announcedApplied === 0) this.#learnLogId();
+    this.#announcedApplied = this.#raft.lastApplied;
+    this.#tellApplied();
+  }
+
+  #tellApplied(): void {
+    for (const listener of this.#appliedListeners) listener();
+  }
+
+  /** The log's first entry, now that it is committed, gives it its identity. */
+  #learnLogId(): void {
+    this.readLog(1, 1, 1, (result) => {
+      const entry = result instanceof Failure ? undefined : decodeEntries(result[0]?.bytes ?? this.#logId)[0];
+      assert(entry?.type === EntryType.logId, "the log's first entry holds its id");
+      this.#logId = Uint8Array.from(entry.command);
+    });
+  }
+
+  #expireRegularly(): void {
+    this.#ports.clock.setTimer(EXPIRY_INTERVAL_MS, () => {
+      if (this.#isStopped) return;
+      this.#requests.expire(this.#ports.clock.nowMs());
+      this.#maybeDrained();
+      this.#expireRegularly();
+    });
+  }
+
+  #maybeDrained(): void {
+    if (!this.#isDraining || !this.#requests.isIdle) return;
+    const onDrained = this.#onDrained;
+    this.#onDrained = undefined;
+    onDrained?.();
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isStopped) return;
+    this.#end(new Failure("DATA_LOSS", "this node cannot go on; nothing was appended here"));
+    this.#ports.onFatal(error);
+  }
+
+  #end(failure: Failure): void {
+    this.#isStopped = true;
+    this.#ticker.stop();
+    this.#requests.failAll(failure);
+  }
+}

@@ -1,0 +1,165 @@
+import { assert, unreachable } from "../assert.ts";
+import type { Failure } from "../failure.ts";
+import type { Raft } from "../raft/raft.ts";
+import type { ReadOutcome, Ready } from "../raft/ready.ts";
+import type { NodeId } from "../raft/types.ts";
+import type { ProposalBatch, ReadIndexResult } from "./api.ts";
+import { draining, notLeader } from "./failures.ts";
+import { MAX_DISK_TURNS, MAX_FRAMES_PER_TURN, type NodeOptions } from "./options.ts";
+import { type Group, Proposals } from "./proposals.ts";
+import { type ReadGroup, Reads } from "./reads.ts";
+import type { ForwardOutcome, ForwardRequest, Transport } from "./transport.ts";
+
+/**
+ * Brings this node's proposals and read barriers to the leader: to its own core when it leads, else over one hop to the
+ * node that does.
+ */
+export class Requests {
+  readonly #raft: Raft;
+  readonly #options: NodeOptions;
+  readonly #proposals: Proposals;
+  readonly #reads: Reads;
+  /** Proposed to the core since the last Ready. */
+  #stepped: Group[] = [];
+  readonly #asked = new Map<number, ReadGroup>();
+  #nextReadId = 1;
+  /** The term in which this node led after the last turn. */
+  #ledTerm: number | undefined;
+
+  constructor(raft: Raft, options: NodeOptions) {
+    this.#raft = raft;
+    this.#options = options;
+    this.#proposals = new Proposals({
+      maxProposals: options.maxProposals,
+      maxProposalBytes: options.maxProposalBytes,
+      leaderWaitMs: options.electionTimeoutMaxMs,
+      proposalTimeoutMs: options.proposalTimeoutMs,
+    });
+    this.#reads = new Reads(options.maxReads);
+  }
+
+  get proposalsInFlight(): number {
+    return this.#proposals.count;
+  }
+
+  get isIdle(): boolean {
+    return this.#proposals.count === 0 && this.#reads.count === 0;
+  }
+
+  propose(batch: ProposalBatch, nowMs: number): void {
+    this.#proposals.add(batch, nowMs);
+  }
+
+  readIndex(deadlineMs: number | undefined, nowMs: number, done: (result: ReadIndexResult) => void): void {
+    this.#reads.add(Math.min(nowMs + this.#options.proposalTimeoutMs, deadlineMs ?? Number.POSITIVE_INFINITY), done);
+  }
+
+  /** Another node asks this one as the leader. It is never forwarded further. */
+  onForward(request: ForwardRequest, nowMs: number, done: (outcome: ForwardOutcome) => void): void {
+    if (this.#raft.role.kind !== "leader") return done({ kind: "failed", failure: notLeader() });
+    if (request.kind === "readIndex") {
+      return this.#reads.add(nowMs + this.#options.proposalTimeoutMs, done, request.term);
+    }
+    const batch = { commands: request.commands, deadlineMs: undefined, ordered: true, done };
+    this.#proposals.add(batch, nowMs, request.term);
+  }
+
+  /** Hands on what waits, before the turn's Ready is taken. `diskTurns` are under way. */
+  step(diskTurns: number, transport: Transport, nowMs: number): void {
+    const { role, currentTerm, leader } = this.#raft;
+    const leadingTerm = role.kind === "leader" ? currentTerm : undefined;
+    this.#proposals.refuseForwarded(leadingTerm, currentTerm);
+    this.#reads.refuseForwarded(leadingTerm, currentTerm);
+    if (leadingTerm !== undefined) {
+      if (diskTurns < MAX_DISK_TURNS) this.#proposeHere();
+      this.#askHere();
+    } else if (leader !== "") {
+      this.#forwardProposals(transport, leader, nowMs);
+      this.#forwardReads(transport, leader);
+    }
+  }
+
+  onReady(ready: Ready, nowMs: number): void {
+    assert(ready.proposals.length === this.#stepped.length, "every proposal to the core has one outcome");
+    for (const [i, group] of this.#stepped.splice(0).entries()) {
+      const outcome = ready.proposals[i];
+      assert(outcome?.kind === "appended", "a leader appends what it is proposed");
+      this.#proposals.onAppended(group, outcome.first, nowMs);
+    }
+    for (const read of ready.reads) this.#onReadOutcome(read);
+    // Commits first: they hold whatever became of the leadership in the same turn.
+    this.#proposals.onCommitted(this.#raft.commitIndex, (index) => this.#raft.log.termAt(index));
+    const leadingTerm = this.#raft.role.kind === "leader" ? this.#raft.currentTerm : undefined;
+    if (this.#ledTerm !== undefined && this.#ledTerm !== leadingTerm) this.#proposals.onLeadershipLost(this.#ledTerm);
+    this.#ledTerm = leadingTerm;
+  }
+
+  /** Answers everything whose time is up. */
+  expire(nowMs: number): void {
+    this.#proposals.expire(nowMs, this.#raft.role.kind === "leader");
+    this.#reads.expire(nowMs);
+  }
+
+  /** Answers what was not appended yet. */
+  drain(): void {
+    this.#proposals.failWaiting(draining());
+    this.#reads.failAll(draining());
+  }
+
+  /** The node ends: everything gets its answer, with `failure` what was not appended. */
+  failAll(failure: Failure): void {
+    this.#proposals.failAll(failure);
+    this.#reads.failAll(failure);
+  }
+
+  #proposeHere(): void {
+    while (this.#stepped.length < MAX_FRAMES_PER_TURN) {
+      const group = this.#proposals.takeGroup();
+      if (group === undefined) return;
+      this.#raft.step({ kind: "propose", commands: group.commands });
+      this.#stepped.push(group);
+    }
+  }
+
+  #askHere(): void {
+    const group = this.#reads.takeGroup();
+    if (group === undefined) return;
+    const id = this.#nextReadId++;
+    this.#asked.set(id, group);
+    this.#raft.step({ kind: "readIndex", id });
+  }
+
+  #forwardProposals(transport: Transport, leader: NodeId, nowMs: number): void {
+    const term = this.#raft.currentTerm;
+    for (let group = this.#proposals.takeGroup(); group !== undefined; group = this.#proposals.takeGroup()) {
+      const sent = group;
+      this.#proposals.onForwarding(sent, nowMs);
+      transport.forward(leader, { kind: "propose", term, commands: sent.commands }, (outcome) =>
+        this.#proposals.onForwardOutcome(sent, outcome),
+      );
+    }
+  }
+
+  #forwardReads(transport: Transport, leader: NodeId): void {
+    const group = this.#reads.takeGroup();
+    if (group === undefined) return;
+    transport.forward(leader, { kind: "readIndex", term: this.#raft.currentTerm }, (outcome) => {
+      if (outcome.kind === "readIndex") this.#reads.onConfirmed(group, outcome.index, outcome.term);
+      else this.#reads.onUnconfirmed(group);
+    });
+  }
+
+  #onReadOutcome(outcome: ReadOutcome): void {
+    const group = this.#asked.get(outcome.id);
+    assert(group !== undefined, `read barrier ${outcome.id} was answered twice`);
+    this.#asked.delete(outcome.id);
+    switch (outcome.kind) {
+      case "readIndex":
+        return this.#reads.onConfirmed(group, outcome.index, outcome.term);
+      case "notLeader":
+        return this.#reads.onUnconfirmed(group);
+      default:
+        unreachable(outcome);
+    }
+  }
+}
