@@ -49,19 +49,39 @@ fix: $(STAMP) ## Format, and apply the linter's safe fixes
 	buf format -w
 
 .PHONY: lint
-lint: $(STAMP) ## Check format, lint rules, import rules, unused code and protos
-	biome check .
+lint: $(STAMP) ## Check format, lint rules, import rules, unused code, protos
+	biome check --error-on-warnings .
 	knip
 	buf lint
 	buf format --diff --exit-code
+	buf breaking --against proto/landed.binpb
 
 .PHONY: typecheck
 typecheck: $(STAMP) ## Check types
 	tsc
 
+.PHONY: gen-drift
+gen-drift: $(STAMP) ## Check that gen/ is what proto/ generates
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && buf generate --output "$$fresh" && diff -r "$$fresh/gen" gen
+
+.PHONY: verify
+verify: lint typecheck gen-drift ## Run all static checks; writes nothing
+
+.PHONY: proto-landed
+proto-landed: $(STAMP) ## Record the protos as landed: from then on, buf breaking holds later ones against them
+	buf build -o proto/landed.binpb
+
 .PHONY: test
 test: build ## Run all tests
-	vitest run
+	vitest run $(VITEST_ARGS)
+
+.PHONY: demo
+demo: build ## Load real data through three Python services while the leader is killed; needs Python 3
+	examples/demo/run.sh
+
+.PHONY: test-polyglot
+test-polyglot: build ## Test the Python service against a live cluster with leader kills; needs Python 3
+	test/polyglot/run.sh
 
 .PHONY: clean
 clean: ## Remove what was built and installed

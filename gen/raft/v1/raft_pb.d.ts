@@ -298,7 +298,8 @@ export declare type AppendEntriesResponse = Message<"raft.v1.AppendEntriesRespon
   conflictTerm: bigint;
 
   /**
-   * The highest sequence received from this leader in this term; for a rejection the sequence of the rejected request.
+   * The highest sequence accepted from this leader in this term. For a rejection that of the rejected request; 0 when the
+   * request's term is over, as sequences count anew in each term.
    *
    * @generated from field: uint64 sequence = 6;
    */
