@@ -9,14 +9,15 @@ import type { EntryId, Frame } from "./types.ts";
 /** The receiver's part of AppendEntries (Figure 2; §5.3). */
 export function onAppendEntries(raft: Raft, request: AppendEntries): void {
   if (request.term < raft.currentTerm) {
-    // The answer's term makes an old leader step down; also one whose term fell behind while this node campaigned.
-    return reject(raft, request, undefined);
+    // The answer's term makes an old leader step down. It carries no sequence: those of a later term count from 1 again,
+    // and a leader of that term, should this reach it late, must not take it for an answer to a request of its own.
+    return reject(raft, request, 0, undefined);
   }
   const role = follow(raft, request);
   const lastNew = request.frames.at(-1)?.last ?? request.prev.index;
   if (request.prev.index >= raft.log.base.index && !raft.log.has(request.prev)) {
     assert(request.prev.index > raft.commitIndex, `${request.from} lacks the committed entry ${request.prev.index}`);
-    return reject(raft, request, raft.log.lastNotAfter(request.prev));
+    return reject(raft, request, request.sequence, raft.log.lastNotAfter(request.prev));
   }
   append(raft, role, request.frames);
   role.verified = Math.max(role.verified, lastNew);
@@ -24,7 +25,7 @@ export function onAppendEntries(raft: Raft, request: AppendEntries): void {
   // Only what this request has verified may commit: behind it this log may hold entries that the leader's doesn't.
   raft.commitIndex = Math.max(raft.commitIndex, Math.min(request.leaderCommit, lastNew));
   if (request.frames.length === 0 || lastNew <= raft.durability.index) accept(raft, role, request.sequence);
-  else role.answerDue = true;
+  if (lastNew > raft.durability.index) role.answerDue = true;
 }
 
 /** The disk moved on: answers what was accepted before it was durable. One answer serves all of it. */
@@ -94,7 +95,7 @@ function accept(raft: Raft, role: Follower, sequence: number): void {
   });
 }
 
-function reject(raft: Raft, request: AppendEntries, conflict: EntryId | undefined): void {
+function reject(raft: Raft, request: AppendEntries, sequence: number, conflict: EntryId | undefined): void {
   raft.send({
     kind: "appendEntriesResponse",
     from: raft.id,
@@ -103,6 +104,6 @@ function reject(raft: Raft, request: AppendEntries, conflict: EntryId | undefine
     success: false,
     match: 0,
     conflict,
-    sequence: request.sequence,
+    sequence,
   });
 }

@@ -50,7 +50,7 @@ function faultOfAppendEntries(message: AppendEntries): string | undefined {
 
 function faultOfAppendEntriesResponse(message: AppendEntriesResponse): string | undefined {
   if (!isIndex(message.match)) return `match_index ${message.match} is out of range`;
-  if (!isSequence(message.sequence)) return `sequence ${message.sequence} is out of range`;
+  if (message.sequence !== 0 && !isSequence(message.sequence)) return `sequence ${message.sequence} is out of range`;
   if (message.conflict !== undefined && !isId(message.conflict)) return "the conflict hint is no entry's";
   return undefined;
 }

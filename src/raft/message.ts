@@ -47,7 +47,8 @@ export interface AppendEntriesResponse extends Envelope {
   /** With `success` false: the highest entry of the sender at which the logs may match. */
   readonly conflict: EntryId | undefined;
   /**
-   * The highest sequence received from this leader in its term; with `success` false that of the rejected request.
+   * The highest sequence accepted from this leader in its term; with `success` false that of the rejected request, or 0
+   * when that came from an earlier term.
    */
   readonly sequence: number;
 }

@@ -63,11 +63,12 @@ export function onAppendEntriesResponse(raft: Raft, response: AppendEntriesRespo
   const { role } = raft;
   if (role.kind !== "leader" || response.term < raft.currentTerm) return;
   const progress = role.progress.get(response.from);
-  // Nobody can have answered, or hold, what was never sent.
+  // An answer to an earlier term's request says nothing here; and nobody can have answered, or hold, what was never sent.
+  if (response.sequence === 0) return;
   if (progress === undefined || response.sequence > role.sequence || response.match > raft.log.lastIndex) return;
   progress.ackedSequence = Math.max(progress.ackedSequence, response.sequence);
   if (response.success) onAccepted(role, progress, response);
-  else if (response.conflict !== undefined) onRejected(raft, progress, response.sequence, response.conflict);
+  else onRejected(raft, progress, response.sequence, response.conflict ?? ZERO_ID);
 }
 
 function onAccepted(role: Leader, progress: Progress, response: AppendEntriesResponse): void {
@@ -85,8 +86,10 @@ function onRejected(raft: Raft, progress: Progress, sequence: number, conflict: 
     mode.kind === "probe" ? mode.sent === undefined || sequence < mode.sent.sequence : sequence <= mode.sinceSequence;
   if (isStale) return;
   // Where the follower's hint lies in a term that this log doesn't hold, skip that term too: a round trip a term.
-  const hinted = raft.log.lastNotAfter(conflict).index + 1;
-  becomeProbe(progress, Math.min(hinted, progress.next));
+  const next = Math.max(raft.log.lastNotAfter(conflict).index, progress.match) + 1;
+  // There may be no earlier place to look: the rejection was overtaken by an acceptance, or the member is behind where
+  // the log begins. The heartbeats go on asking.
+  if (next < progress.next) becomeProbe(progress, next);
 }
 
 export function onUnreachable(raft: Raft, member: NodeId): void {
@@ -172,9 +175,10 @@ function sendAppend(raft: Raft, role: Leader, progress: Progress, frames: readon
     leaderCommit: raft.commitIndex,
     sequence,
   });
-  progress.heartbeatDue = false;
-  progress.sentCommit = Math.min(raft.commitIndex, upTo);
   const { mode } = progress;
+  // In a pipeline entries don't stand in for a heartbeat: they are answered only when they are durable.
+  if (mode.kind === "probe" || frames.length === 0) progress.heartbeatDue = false;
+  progress.sentCommit = Math.min(raft.commitIndex, upTo);
   if (mode.kind === "probe") {
     mode.sent ??= { sequence, upTo };
   } else if (frames.length > 0) {
