@@ -12,12 +12,13 @@ export interface Storage {
   /** What the disk held when it was opened. */
   readonly recovered: Recovered;
 
-  /** Starts one write. `done` is called once its effects are synced. */
+  /** Starts one write. `done` is called once its effects are synced, in the order of the writes. */
   write(write: DiskWrite, done: () => void): void;
 
   /**
    * Reads entries of the log from index `first` to at most `last`, as many as fit in `maxBytes` but at least one. The
-   * caller asks only for what is durable and can't be truncated meanwhile.
+   * caller asks only for what is durable and can't be truncated meanwhile. The frames may share memory: whoever keeps
+   * one keeps all of them. What can't be read whole is a failure of the storage, and `done` is not called.
    */
   read(first: number, last: number, maxBytes: number, done: (frames: readonly Frame[]) => void): void;
 
@@ -27,7 +28,7 @@ export interface Storage {
 
   /**
    * Called at most once, with an error that says what is damaged or failed; nothing is reported done after it. The
-   * process has to end: what the disk holds is no longer known.
+   * process has to end: what the disk holds is no longer known. A failure from before it was set is told then.
    */
   onFailure: (error: Error) => void;
 
@@ -50,7 +51,10 @@ export interface Recovered {
   readonly base: EntryId;
   /** Index of the last entry; `base.index` for an empty log. */
   readonly lastIndex: number;
-  /** Where each term starts, ascending, from `base.index + 1` on. */
+  /**
+   * Where each term starts, ascending. The first is at `base.index + 1`, also when its term began before; none for an
+   * empty log.
+   */
   readonly termStarts: readonly TermStart[];
 }
 

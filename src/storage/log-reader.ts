@@ -1,0 +1,41 @@
+import type { Database, Statement } from "better-sqlite3";
+import { assert } from "../assert.ts";
+import { sliceFrame, sliceFrameToBytes } from "../raft/frame.ts";
+import type { Frame } from "../raft/types.ts";
+import { damaged, type FrameRow, verifyFrame } from "./checksum.ts";
+import { FRAME_COLUMNS } from "./recover.ts";
+
+/** Reads ranges of the log and verifies what it reads. */
+export class LogReader {
+  readonly #range: Statement<[number, number], FrameRow>;
+
+  constructor(db: Database) {
+    // One statement, so that all rows are of one moment, from the row that holds the first index on.
+    this.#range = db.prepare(
+      `SELECT ${FRAME_COLUMNS} FROM frames
+        WHERE first_index >= (SELECT max(first_index) FROM frames WHERE first_index <= ?) AND first_index <= ?
+        ORDER BY first_index`,
+    );
+  }
+
+  /** As `Storage.read`. Throws a StorageError that names the index of a damaged or missing entry. */
+  read(first: number, last: number, maxBytes: number): Frame[] {
+    assert(first >= 1 && first <= last, `a read from ${first} to ${last} is a range`);
+    const frames: Frame[] = [];
+    let next = first;
+    let left = maxBytes;
+    for (const row of this.#range.iterate(first, last)) {
+      if (row.first > next || row.last < next) throw damaged(next, `it is missing, ${row.first} was found instead`);
+      const frame = verifyFrame(row);
+      const wanted = sliceFrame(frame, next, Math.min(frame.last, last));
+      if (frames.length > 0 && (wanted.ends[0] ?? 0) > left) break;
+      const part = sliceFrameToBytes(wanted, next, left);
+      frames.push(part);
+      next = part.last + 1;
+      left -= part.bytes.length;
+      if (left <= 0 || part.last < wanted.last) break;
+    }
+    if (frames.length === 0) throw damaged(first, "it is missing");
+    return frames;
+  }
+}

@@ -1,0 +1,60 @@
+import type { HardState } from "../raft/types.ts";
+import type { ErrorRecord } from "./error.ts";
+import type { DirectoryOwner } from "./identity.ts";
+import type { MemberRecord, Recovered } from "./storage.ts";
+
+/**
+ * What the main thread and the two workers say to each other. Each worker answers in the order it was asked, and ends
+ * on `Close`; any reply can be `Failed` instead.
+ */
+
+/** Given to a worker as its `workerData`. */
+export interface WriterSetup {
+  readonly directory: string;
+  readonly file: string;
+  readonly owner: DirectoryOwner;
+}
+
+export interface ReaderSetup {
+  readonly file: string;
+}
+
+export type WriterRequest =
+  | {
+      readonly kind: "write";
+      readonly hardState: HardState | undefined;
+      readonly truncateFrom: number | undefined;
+      /** Packed, transferred; undefined for none. */
+      readonly frames: ArrayBuffer | undefined;
+    }
+  | { readonly kind: "saveMember"; readonly member: MemberRecord }
+  | { readonly kind: "saveBootstrapped" };
+
+export type WriterReply =
+  /** The first reply. */
+  | { readonly kind: "opened"; readonly recovered: Recovered }
+  /** One more request is on the disk. `commits` counts transactions since the opening: one for each request. */
+  | { readonly kind: "done"; readonly commits: number };
+
+export interface ReaderRequest {
+  readonly kind: "read";
+  readonly first: number;
+  readonly last: number;
+  readonly maxBytes: number;
+}
+
+export type ReaderReply =
+  | { readonly kind: "opened" }
+  /** Packed, transferred. */
+  | { readonly kind: "frames"; readonly frames: ArrayBuffer };
+
+/** Ends the thread, after the requests before it. */
+export interface Close {
+  readonly kind: "close";
+}
+
+/** Final: the worker answers nothing after it. */
+export interface Failed {
+  readonly kind: "failed";
+  readonly error: ErrorRecord;
+}

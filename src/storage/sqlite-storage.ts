@@ -1,0 +1,101 @@
+import { assert } from "../assert.ts";
+import type { Frame } from "../raft/types.ts";
+import type { DirectoryLock } from "./lock.ts";
+import type { ReaderReply, ReaderRequest, WriterReply, WriterRequest } from "./messages.ts";
+import { packFrames, unpackFrames } from "./packed-frames.ts";
+import type { DiskWrite, MemberRecord, Recovered, Storage } from "./storage.ts";
+import type { StorageThread } from "./storage-thread.ts";
+
+type Writer = StorageThread<WriterRequest, WriterReply>;
+type Reader = StorageThread<ReaderRequest, ReaderReply>;
+
+/** Keeps the first failure until somebody wants to know. */
+export class FailureLatch {
+  #error: Error | undefined;
+  #listener: ((error: Error) => void) | undefined;
+  #told = false;
+
+  get failed(): boolean {
+    return this.#error !== undefined;
+  }
+
+  fail(error: Error): void {
+    this.#error ??= error;
+    this.#maybeTell();
+  }
+
+  listen(listener: (error: Error) => void): void {
+    this.#listener = listener;
+    // Not from within the assignment: the listener's owner may not be ready yet.
+    queueMicrotask(() => this.#maybeTell());
+  }
+
+  #maybeTell(): void {
+    if (this.#told || this.#error === undefined || this.#listener === undefined) return;
+    this.#told = true;
+    this.#listener(this.#error);
+  }
+}
+
+/** A data directory in SQLite. Writes and reads run in threads of their own; callbacks run on the caller's. */
+export class SqliteStorage implements Storage {
+  readonly recovered: Recovered;
+  readonly #writer: Writer;
+  readonly #reader: Reader;
+  readonly #lock: DirectoryLock;
+  readonly #failure: FailureLatch;
+  #commits = 0;
+
+  constructor(recovered: Recovered, writer: Writer, reader: Reader, lock: DirectoryLock, failure: FailureLatch) {
+    this.recovered = recovered;
+    this.#writer = writer;
+    this.#reader = reader;
+    this.#lock = lock;
+    this.#failure = failure;
+  }
+
+  /** Transactions that the writer has committed since the opening, each with one sync of the WAL. */
+  get commits(): number {
+    return this.#commits;
+  }
+
+  set onFailure(listener: (error: Error) => void) {
+    this.#failure.listen(listener);
+  }
+
+  write({ hardState, truncateFrom, frames }: DiskWrite, done: () => void): void {
+    const packed = frames.length === 0 ? undefined : packFrames(frames);
+    this.#post({ kind: "write", hardState, truncateFrom, frames: packed }, packed === undefined ? [] : [packed], done);
+  }
+
+  saveMember(member: MemberRecord, done: () => void): void {
+    this.#post({ kind: "saveMember", member }, [], done);
+  }
+
+  saveBootstrapped(done: () => void): void {
+    this.#post({ kind: "saveBootstrapped" }, [], done);
+  }
+
+  #post(request: WriterRequest, transfer: readonly ArrayBuffer[], done: () => void): void {
+    this.#writer.post(request, transfer, (reply) => {
+      assert(reply.kind === "done", "the writer answers a request when it is done");
+      this.#commits = reply.commits;
+      // One thread failed: nothing that the other still finishes is reported.
+      if (!this.#failure.failed) done();
+    });
+  }
+
+  read(first: number, last: number, maxBytes: number, done: (frames: readonly Frame[]) => void): void {
+    this.#reader.post({ kind: "read", first, last, maxBytes }, [], (reply) => {
+      assert(reply.kind === "frames", "the reader answers a read with frames");
+      if (!this.#failure.failed) done(unpackFrames(reply.frames));
+    });
+  }
+
+  /** The reader first: the last connection to close brings the WAL into the database, which only the writer can. */
+  async close(): Promise<void> {
+    await this.#reader.close();
+    await this.#writer.close();
+    this.#lock.release();
+  }
+}
