@@ -1,0 +1,136 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type ReadLogResponse, ReadLogResponseSchema } from "../../gen/raft/v1/cluster_pb.js";
+import { type ApplyStreamResponse, ApplyStreamResponseSchema } from "../../gen/raft/v1/log_pb.js";
+import { type AppendEntriesRequest, AppendEntriesRequestSchema } from "../../gen/raft/v1/raft_pb.js";
+import { decodeFrames, ENTRIES_FIELD } from "../frame/codec.ts";
+import { VarintReader, varintSize, WireType, writeVarint } from "../frame/varint.ts";
+import type { Frame } from "../raft/types.ts";
+import { asBuffer, type Codec } from "./definition.ts";
+import { toWire } from "./uint64.ts";
+
+/**
+ * The messages that carry entries. A frame's bytes are `repeated Entry entries = 3` as protobuf writes it, so they are
+ * put behind the generated encoding of the other fields as they are, and an entry is encoded only once in its life. Any
+ * protobuf implementation reads the result; and what any of them writes, with its entries anywhere in the message, is
+ * read here.
+ */
+
+/** An AppendEntriesRequest whose entries are frames. `fields.entries` stays empty. */
+export interface AppendRequest {
+  readonly fields: AppendEntriesRequest;
+  readonly frames: readonly Frame[];
+}
+
+const ENTRIES_TAG = (ENTRIES_FIELD << 3) | WireType.delimited;
+
+export const appendRequestCodec: Codec = {
+  serialize: ({ fields, frames }: AppendRequest) =>
+    frames.length === 0
+      ? asBuffer(toBinary(AppendEntriesRequestSchema, fields))
+      : withFrames(toBinary(AppendEntriesRequestSchema, fields), frames),
+  deserialize: decodeAppendRequest,
+};
+
+/** Answers of ApplyStream; batches come encoded already, by `encodeApplyBatch`. */
+const applyResponseCodec: Codec = {
+  serialize: (value: ApplyStreamResponse | Buffer) =>
+    Buffer.isBuffer(value) ? value : asBuffer(toBinary(ApplyStreamResponseSchema, value)),
+  deserialize: (bytes) => fromBinary(ApplyStreamResponseSchema, bytes),
+};
+
+/** Answers of ReadLog, encoded already, by `encodeReadLogResponse`. */
+const readLogResponseCodec: Codec = {
+  serialize: (value: ReadLogResponse | Buffer) =>
+    Buffer.isBuffer(value) ? value : asBuffer(toBinary(ReadLogResponseSchema, value)),
+  deserialize: (bytes) => fromBinary(ReadLogResponseSchema, bytes),
+};
+
+/** The codecs by message type, for `serviceDefinition`. */
+export const entryCodecs: Readonly<Record<string, Codec>> = {
+  [AppendEntriesRequestSchema.typeName]: appendRequestCodec,
+  [ApplyStreamResponseSchema.typeName]: applyResponseCodec,
+  [ReadLogResponseSchema.typeName]: readLogResponseCodec,
+};
+
+/** Throws when the bytes are not a message, or its entries not a run of entries. Keeps nothing of `bytes`. */
+export function decodeAppendRequest(bytes: Uint8Array): AppendRequest {
+  const entries: Range[] = [];
+  const others: Range[] = [];
+  const reader = new VarintReader(bytes, 0, bytes.length);
+  while (reader.at < bytes.length) {
+    const start = reader.at;
+    const tag = reader.read();
+    reader.skip(tag & 7);
+    addRange(tag === ENTRIES_TAG ? entries : others, start, reader.at);
+  }
+  // The frames live long; an own copy keeps them from holding on to whatever else the connection's buffer holds.
+  const frames = entries.length === 0 ? [] : decodeFrames(copyRanges(bytes, entries));
+  const rest = entries.length === 0 ? bytes : copyRanges(bytes, others);
+  return { fields: fromBinary(AppendEntriesRequestSchema, rest), frames };
+}
+
+/** An ApplyStreamResponse with a batch: the frames, commands only, that were found in (prev, last]. */
+export function encodeApplyBatch(prev: number, last: number, frames: readonly Frame[]): Buffer {
+  const prevSize = prev === 0 ? 0 : 1 + varintSize(prev);
+  const batchSize = prevSize + 1 + varintSize(last) + framesSize(frames);
+  const out = Buffer.allocUnsafeSlow(1 + varintSize(batchSize) + batchSize);
+  out[0] = (2 << 3) | WireType.delimited;
+  let at = writeVarint(out, 1, batchSize);
+  if (prev !== 0) {
+    out[at++] = (1 << 3) | WireType.varint;
+    at = writeVarint(out, at, prev);
+  }
+  out[at++] = (2 << 3) | WireType.varint;
+  at = writeVarint(out, at, last);
+  writeFrames(out, at, frames);
+  return out;
+}
+
+export function encodeReadLogResponse(commitIndex: number, frames: readonly Frame[]): Buffer {
+  const fields = create(ReadLogResponseSchema, { commitIndex: toWire(commitIndex) });
+  return withFrames(toBinary(ReadLogResponseSchema, fields), frames);
+}
+
+/** How many bytes the frames take in a message. */
+export function framesSize(frames: readonly Frame[]): number {
+  let size = 0;
+  for (const frame of frames) size += frame.bytes.length;
+  return size;
+}
+
+function withFrames(fields: Uint8Array, frames: readonly Frame[]): Buffer {
+  const out = Buffer.allocUnsafeSlow(fields.length + framesSize(frames));
+  out.set(fields);
+  writeFrames(out, fields.length, frames);
+  return out;
+}
+
+function writeFrames(out: Buffer, offset: number, frames: readonly Frame[]): void {
+  let at = offset;
+  for (const frame of frames) {
+    out.set(frame.bytes, at);
+    at += frame.bytes.length;
+  }
+}
+
+interface Range {
+  start: number;
+  end: number;
+}
+
+/** Adds a field, to the last range when it follows that. */
+function addRange(ranges: Range[], start: number, end: number): void {
+  const last = ranges.at(-1);
+  if (last?.end === start) last.end = end;
+  else ranges.push({ start, end });
+}
+
+function copyRanges(bytes: Uint8Array, ranges: readonly Range[]): Uint8Array {
+  const out = new Uint8Array(ranges.reduce((size, { start, end }) => size + end - start, 0));
+  let at = 0;
+  for (const { start, end } of ranges) {
+    out.set(bytes.subarray(start, end), at);
+    at += end - start;
+  }
+  return out;
+}

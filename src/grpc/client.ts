@@ -1,0 +1,243 @@
+import {
+  create,
+  type DescMessage,
+  type DescMethodServerStreaming,
+  type DescMethodUnary,
+  type MessageInitShape,
+  type MessageShape,
+} from "@bufbuild/protobuf";
+import { type ChannelOptions, Client, credentials, type ServiceError, status } from "@grpc/grpc-js";
+import { ClusterService, type Member } from "../../gen/raft/v1/cluster_pb.js";
+import {
+  EntryType,
+  type GetStateResponse,
+  LogService,
+  type Entry as ProtoEntry,
+  Role,
+} from "../../gen/raft/v1/log_pb.js";
+import { assert } from "../assert.ts";
+import type { Failure } from "../failure.ts";
+import { methodDefinition } from "./definition.ts";
+import { failureFrom } from "./status.ts";
+import { indexFromWire, termFromWire, toWire } from "./uint64.ts";
+
+/** A call to a node failed. */
+export class CallFailure extends Error {
+  override readonly name = "CallFailure";
+  /** The status's name, such as UNAVAILABLE. */
+  readonly code: string;
+  /** What the node said; undefined when the status is not one of ours, which leaves the outcome unknown. */
+  readonly failure: Failure | undefined;
+  /** Whether the node may be gone, rather than have refused. */
+  readonly unreachable: boolean;
+
+  constructor(error: ServiceError) {
+    super(shortened(error.details === "" ? error.message : error.details), { cause: error });
+    this.code = status[error.code] ?? String(error.code);
+    this.failure = failureFrom(error);
+    const gone = error.code === status.UNAVAILABLE || error.code === status.DEADLINE_EXCEEDED;
+    this.unreachable = this.failure === undefined && gone;
+  }
+}
+
+/** What one node says of itself. Terms and indexes as in the protos, as numbers. */
+export interface NodeView {
+  readonly id: string;
+  readonly role: string;
+  readonly term: number;
+  /** "" when not known. */
+  readonly leader: string;
+  readonly commit: number;
+  readonly applied: number;
+  readonly last: number;
+  readonly ready: boolean;
+  readonly notReadyReason: string;
+}
+
+export interface MemberView {
+  readonly id: string;
+  readonly role: string;
+  readonly peerAddress: string;
+  /** "" until the node that was asked has heard from it. */
+  readonly clientAddress: string;
+  readonly connected: boolean;
+  readonly error: string;
+}
+
+export interface EntryView {
+  readonly index: number;
+  readonly term: number;
+  readonly type: string;
+  readonly command: Uint8Array;
+}
+
+/** A frame of an ApplyStream. */
+export type ApplyFrame =
+  | { readonly kind: "header"; readonly nodeId: string; readonly logId: Uint8Array; readonly last: number }
+  | { readonly kind: "batch"; readonly last: number; readonly entries: readonly EntryView[] }
+  | { readonly kind: "progress"; readonly index: number };
+
+/** Where an ApplyStream starts. `afterTerm` 0 and an empty `logId` check nothing. */
+export type ApplyStart =
+  | { readonly kind: "after"; readonly index: number; readonly afterTerm: number; readonly logId: Uint8Array }
+  | { readonly kind: "tail" };
+
+const CHANNEL_OPTIONS: ChannelOptions = {
+  "grpc.enable_http_proxy": 0,
+  "grpc.use_local_subchannel_pool": 1,
+  "grpc.initial_reconnect_backoff_ms": 100,
+  "grpc.max_reconnect_backoff_ms": 1_000,
+  "grpc.max_receive_message_length": 8 * 1024 * 1024,
+};
+
+/** One node's client listener, as the command line uses it. Failed calls reject with a `CallFailure`. */
+export class SidecarClient {
+  readonly address: string;
+  readonly #client: Client;
+
+  /** `address` is host:port, or unix:PATH. Dials with the first call. */
+  constructor(address: string) {
+    this.address = address;
+    this.#client = new Client(address, credentials.createInsecure(), CHANNEL_OPTIONS);
+  }
+
+  async status(timeoutMs: number): Promise<NodeView> {
+    const response = await this.#unary(ClusterService.method.getStatus, {}, timeoutMs);
+    assert(response.state !== undefined, "GetStatus answers with a state");
+    return { ...nodeView(response.state), ready: response.ready, notReadyReason: response.notReadyReason };
+  }
+
+  async members(timeoutMs: number): Promise<MemberView[]> {
+    const response = await this.#unary(ClusterService.method.listMembers, {}, timeoutMs);
+    return response.members.map(memberView);
+  }
+
+  /** A failure other than one with our ErrorInfo leaves the outcome unknown. */
+  async propose(command: Uint8Array, timeoutMs: number): Promise<{ index: number; term: number }> {
+    const response = await this.#unary(LogService.method.propose, { command }, timeoutMs);
+    return { index: indexFromWire(response.index, "index"), term: termFromWire(response.term, "term") };
+  }
+
+  /** Inclusive; 0 for the first and the last of the log. */
+  async *readLog(from: number, to: number): AsyncGenerator<{ commit: number; entries: EntryView[] }> {
+    const range = { startIndex: toWire(from), endIndex: toWire(to) };
+    for await (const message of this.#stream(ClusterService.method.readLog, range)) {
+      yield { commit: indexFromWire(message.commitIndex, "commitIndex"), entries: message.entries.map(entryView) };
+    }
+  }
+
+  /** Ends only by an error, or when the caller stops reading. */
+  async *apply(start: ApplyStart): AsyncGenerator<ApplyFrame> {
+    const request =
+      start.kind === "tail"
+        ? { start: { case: "tail", value: true } as const }
+        : {
+            start: { case: "afterIndex", value: toWire(start.index) } as const,
+            afterTerm: toWire(start.afterTerm),
+            logId: start.logId,
+          };
+    for await (const { frame } of this.#stream(LogService.method.applyStream, request)) {
+      if (frame.case === "header") {
+        const { nodeId, logId, lastIndex } = frame.value;
+        yield { kind: "header", nodeId, logId, last: indexFromWire(lastIndex, "lastIndex") };
+      } else if (frame.case === "batch") {
+        yield {
+          kind: "batch",
+          last: indexFromWire(frame.value.lastIndex, "lastIndex"),
+          entries: frame.value.entries.map(entryView),
+        };
+      } else if (frame.case === "progress") {
+        yield { kind: "progress", index: indexFromWire(frame.value.index, "index") };
+      }
+    }
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  #unary<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    timeoutMs: number,
+  ): Promise<MessageShape<O>> {
+    const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
+    return new Promise((resolve, reject) => {
+      this.#client.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        create(method.input, request),
+        { deadline: Date.now() + timeoutMs },
+        (error, response) => (error === null ? resolve(response as MessageShape<O>) : reject(new CallFailure(error))),
+      );
+    });
+  }
+
+  async *#stream<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodServerStreaming<I, O>,
+    request: MessageInitShape<I>,
+  ): AsyncGenerator<MessageShape<O>> {
+    const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
+    const argument = create(method.input, request);
+    const call = this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, argument);
+    // Leaving the loop destroys the stream without a word to the server; cancelling it then reports CANCELLED to nobody.
+    call.on("error", () => {});
+    try {
+      for await (const message of call) yield message as MessageShape<O>;
+    } catch (error) {
+      throw isServiceError(error) ? new CallFailure(error) : error;
+    } finally {
+      call.cancel();
+    }
+  }
+}
+
+/** grpc-js wraps the one interesting part of a failed dial. */
+function shortened(details: string): string {
+  return /Last error: (?:Error: )?(.*?)\.? Resolution note:/.exec(details)?.[1] ?? details;
+}
+
+function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && "code" in error && "details" in error && "metadata" in error;
+}
+
+function nodeView(state: GetStateResponse): Omit<NodeView, "ready" | "notReadyReason"> {
+  return {
+    id: state.id,
+    role: ROLE_NAMES[state.role] ?? "unknown",
+    term: termFromWire(state.term, "term"),
+    leader: state.leaderId,
+    commit: indexFromWire(state.commitIndex, "commitIndex"),
+    applied: indexFromWire(state.appliedIndex, "appliedIndex"),
+    last: indexFromWire(state.lastIndex, "lastIndex"),
+  };
+}
+
+function memberView(member: Member): MemberView {
+  const { id, peerAddress, clientAddress, connected, error } = member;
+  return { id, role: "voter", peerAddress, clientAddress, connected, error };
+}
+
+function entryView(entry: ProtoEntry): EntryView {
+  const { index, term, type, command } = entry;
+  return {
+    index: indexFromWire(index, "index"),
+    term: termFromWire(term, "term"),
+    type: ENTRY_TYPE_NAMES[type] ?? `type ${type}`,
+    command,
+  };
+}
+
+const ROLE_NAMES: Readonly<Record<number, string>> = {
+  [Role.FOLLOWER]: "follower",
+  [Role.PRE_CANDIDATE]: "preCandidate",
+  [Role.CANDIDATE]: "candidate",
+  [Role.LEADER]: "leader",
+};
+
+const ENTRY_TYPE_NAMES: Readonly<Record<number, string>> = {
+  [EntryType.COMMAND]: "command",
+  [EntryType.NO_OP]: "noOp",
+  [EntryType.LOG_ID]: "logId",
+};

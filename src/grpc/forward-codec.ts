@@ -1,0 +1,96 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  type ForwardRequest as ForwardRequestProto,
+  ForwardRequestSchema,
+  type ForwardResponse as ForwardResponseProto,
+  ForwardResponseSchema,
+} from "../../gen/raft/v1/raft_pb.js";
+import { unreachable } from "../assert.ts";
+import { Failure } from "../failure.ts";
+import type { ForwardOutcome, ForwardRequest } from "../node/transport.ts";
+import { fromProposeError, toProposeError } from "./propose-error.ts";
+import { indexFromWire, invalidArgument, termFromWire, toWire } from "./uint64.ts";
+
+/** Forwarded requests and their outcomes on the wire. */
+
+export function toForwardRequest(id: bigint, request: ForwardRequest): ForwardRequestProto {
+  return create(ForwardRequestSchema, {
+    id,
+    term: toWire(request.term),
+    request:
+      request.kind === "propose"
+        ? { case: "proposals", value: { commands: [...request.commands] } }
+        : { case: "readIndex", value: {} },
+  });
+}
+
+/** Throws INVALID_ARGUMENT. */
+export function fromForwardRequest(proto: ForwardRequestProto): ForwardRequest {
+  const term = termFromWire(proto.term, "term");
+  switch (proto.request.case) {
+    case "proposals": {
+      const { commands } = proto.request.value;
+      if (commands.length === 0) throw invalidArgument("proposals.commands", "must not be empty");
+      if (commands.some((command) => command.length === 0)) {
+        throw invalidArgument("proposals.commands", "must not hold an empty command");
+      }
+      return { kind: "propose", term, commands };
+    }
+    case "readIndex":
+      return { kind: "readIndex", term };
+    case undefined:
+      throw invalidArgument("request", "must be set");
+    default:
+      return unreachable(proto.request);
+  }
+}
+
+export function toForwardResponse(id: bigint, outcome: ForwardOutcome): ForwardResponseProto {
+  return create(ForwardResponseSchema, { id, outcome: outcomeToWire(outcome) });
+}
+
+function outcomeToWire(outcome: ForwardOutcome): MessageInitShape<typeof ForwardResponseSchema>["outcome"] & object {
+  switch (outcome.kind) {
+    case "committed": {
+      const { index, term } = outcome.first;
+      return { case: "committed", value: { index: toWire(index), term: toWire(term) } };
+    }
+    case "readIndex":
+      return { case: "readIndex", value: { index: toWire(outcome.index), term: toWire(outcome.term) } };
+    case "failed":
+      return { case: "error", value: toProposeError(outcome.failure) };
+    case "notSent":
+      return { case: "error", value: toProposeError(new Failure("NOT_APPENDED", "the leader did not append it")) };
+    case "lost":
+      return { case: "error", value: toProposeError(new Failure("OUTCOME_UNKNOWN", "the leader lost sight of it")) };
+    default:
+      return unreachable(outcome);
+  }
+}
+
+/** Throws INVALID_ARGUMENT. */
+export function fromForwardResponse(proto: ForwardResponseProto): ForwardOutcome {
+  switch (proto.outcome.case) {
+    case "committed": {
+      const { index, term } = proto.outcome.value;
+      return {
+        kind: "committed",
+        first: { index: indexFromWire(index, "committed.index"), term: termFromWire(term, "committed.term") },
+      };
+    }
+    case "readIndex": {
+      const { index, term } = proto.outcome.value;
+      return {
+        kind: "readIndex",
+        index: indexFromWire(index, "read_index.index"),
+        term: termFromWire(term, "read_index.term"),
+      };
+    }
+    case "error":
+      return { kind: "failed", failure: fromProposeError(proto.outcome.value) };
+    case undefined:
+      throw invalidArgument("outcome", "must be set");
+    default:
+      return unreachable(proto.outcome);
+  }
+}

@@ -1,0 +1,25 @@
+import type { UntypedServiceImplementation } from "@grpc/grpc-js";
+import type { ApplyHub } from "../apply/hub.ts";
+import type { NodeApi } from "../node/api.ts";
+import { applyStream } from "./apply-stream.ts";
+import type { CallContext } from "./calls.ts";
+import { propose, readIndex } from "./propose.ts";
+import { proposeStream } from "./propose-stream.ts";
+import { getState, watchState } from "./state.ts";
+
+/** The handlers of `raft.v1.LogService`. */
+export function logService(
+  context: CallContext,
+  node: NodeApi,
+  hub: ApplyHub,
+  maxCommandBytes: number,
+): UntypedServiceImplementation {
+  return {
+    Propose: propose(context, node, maxCommandBytes),
+    ProposeStream: proposeStream(context, node, maxCommandBytes),
+    ApplyStream: applyStream(context, node, hub),
+    ReadIndex: readIndex(context, node),
+    GetState: getState(context, node),
+    WatchState: watchState(context, node),
+  };
+}

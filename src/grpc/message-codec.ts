@@ -1,0 +1,138 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  AppendEntriesRequestSchema,
+  type AppendEntriesResponse as AppendEntriesResponseProto,
+  AppendEntriesResponseSchema,
+  type Handshake,
+  type RequestVoteRequest as RequestVoteRequestProto,
+  RequestVoteRequestSchema,
+  type RequestVoteResponse as RequestVoteResponseProto,
+  RequestVoteResponseSchema,
+} from "../../gen/raft/v1/raft_pb.js";
+import type { AppendEntries, AppendEntriesResponse, RequestVote, RequestVoteResponse } from "../raft/message.ts";
+import type { EntryId, NodeId } from "../raft/types.ts";
+import type { AppendRequest } from "./append-codec.ts";
+import { indexFromWire, invalidArgument, termFromWire, toWire } from "./uint64.ts";
+
+/**
+ * The core's messages as the peers' protobuf messages. What is read from the wire is checked for ranges and for its
+ * sender; a violation throws INVALID_ARGUMENT. Whether a message makes sense in this node's state is the node's to say.
+ */
+
+export function toRequestVote(message: RequestVote, handshake: Handshake): RequestVoteRequestProto {
+  return create(RequestVoteRequestSchema, {
+    handshake,
+    term: toWire(message.term),
+    candidateId: message.from,
+    lastLogIndex: toWire(message.lastLog.index),
+    lastLogTerm: toWire(message.lastLog.term),
+    preVote: message.preVote,
+  });
+}
+
+export function fromRequestVote(proto: RequestVoteRequestProto, sender: NodeId, self: NodeId): RequestVote {
+  if (proto.candidateId !== sender) throw notTheSender("candidate_id", proto.candidateId, sender);
+  return {
+    kind: "requestVote",
+    from: sender,
+    to: self,
+    term: electedTerm(proto.term),
+    lastLog: entryId(proto.lastLogIndex, "last_log_index", proto.lastLogTerm, "last_log_term"),
+    preVote: proto.preVote,
+  };
+}
+
+export function toRequestVoteResponse(message: RequestVoteResponse, handshake: Handshake): RequestVoteResponseProto {
+  return create(RequestVoteResponseSchema, { handshake, term: toWire(message.term), voteGranted: message.granted });
+}
+
+/** The answer to `request`: the wire's answer doesn't repeat which election it belongs to. */
+export function fromRequestVoteResponse(proto: RequestVoteResponseProto, request: RequestVote): RequestVoteResponse {
+  return {
+    kind: "requestVoteResponse",
+    from: request.to,
+    to: request.from,
+    term: termFromWire(proto.term, "term"),
+    granted: proto.voteGranted,
+    preVote: request.preVote,
+    electionTerm: request.term,
+  };
+}
+
+export function toAppendEntries(message: AppendEntries): AppendRequest {
+  const fields = create(AppendEntriesRequestSchema, {
+    term: toWire(message.term),
+    leaderId: message.from,
+    prevLogIndex: toWire(message.prev.index),
+    prevLogTerm: toWire(message.prev.term),
+    leaderCommit: toWire(message.leaderCommit),
+    sequence: toWire(message.sequence),
+  });
+  return { fields, frames: message.frames };
+}
+
+export function fromAppendEntries({ fields, frames }: AppendRequest, sender: NodeId, self: NodeId): AppendEntries {
+  if (fields.leaderId !== sender) throw notTheSender("leader_id", fields.leaderId, sender);
+  const prev = entryId(fields.prevLogIndex, "prev_log_index", fields.prevLogTerm, "prev_log_term");
+  const first = frames[0]?.first;
+  if (first !== undefined && first !== prev.index + 1) {
+    throw invalidArgument("entries", `must follow prev_log_index ${prev.index}, start at ${first}`);
+  }
+  return {
+    kind: "appendEntries",
+    from: sender,
+    to: self,
+    term: electedTerm(fields.term),
+    prev,
+    frames,
+    leaderCommit: indexFromWire(fields.leaderCommit, "leader_commit"),
+    sequence: indexFromWire(fields.sequence, "sequence"),
+  };
+}
+
+export function toAppendEntriesResponse(message: AppendEntriesResponse): AppendEntriesResponseProto {
+  return create(AppendEntriesResponseSchema, {
+    term: toWire(message.term),
+    success: message.success,
+    matchIndex: toWire(message.match),
+    conflictIndex: toWire(message.conflict?.index ?? 0),
+    conflictTerm: toWire(message.conflict?.term ?? 0),
+    sequence: toWire(message.sequence),
+  });
+}
+
+export function fromAppendEntriesResponse(
+  proto: AppendEntriesResponseProto,
+  sender: NodeId,
+  self: NodeId,
+): AppendEntriesResponse {
+  return {
+    kind: "appendEntriesResponse",
+    from: sender,
+    to: self,
+    term: termFromWire(proto.term, "term"),
+    success: proto.success,
+    match: indexFromWire(proto.matchIndex, "match_index"),
+    // Without a sequence it rejects an earlier term's request as a whole, and hints at nothing.
+    conflict:
+      proto.success || proto.sequence === 0n
+        ? undefined
+        : entryId(proto.conflictIndex, "conflict_index", proto.conflictTerm, "conflict_term"),
+    sequence: indexFromWire(proto.sequence, "sequence"),
+  };
+}
+
+function entryId(index: bigint, indexField: string, term: bigint, termField: string): EntryId {
+  return { index: indexFromWire(index, indexField), term: termFromWire(term, termField) };
+}
+
+/** The term of an election or of a leader: no node has either in term 0. */
+function electedTerm(term: bigint): number {
+  const number = termFromWire(term, "term");
+  if (number === 0) throw invalidArgument("term", "must be at least 1");
+  return number;
+}
+
+function notTheSender(field: string, value: string, sender: NodeId): Error {
+  return invalidArgument(field, `must be the sender of the handshake, "${sender}", is "${value}"`);
+}

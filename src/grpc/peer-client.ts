@@ -1,0 +1,169 @@
+import { create } from "@bufbuild/protobuf";
+import { type ChannelOptions, Client, credentials } from "@grpc/grpc-js";
+import {
+  AppendEntriesRequestSchema,
+  type AppendEntriesResponse,
+  RaftService,
+  type RequestVoteRequest as RequestVoteRequestProto,
+  type RequestVoteResponse as RequestVoteResponseProto,
+} from "../../gen/raft/v1/raft_pb.js";
+import { Failure } from "../failure.ts";
+import type { ForwardOutcome, ForwardRequest, TransportListener } from "../node/transport.ts";
+import type { AppendEntries, RequestVote } from "../raft/message.ts";
+import type { NodeId } from "../raft/types.ts";
+import { type AppendRequest, entryCodecs, framesSize } from "./append-codec.ts";
+import type { PeerConnection } from "./cluster-service.ts";
+import { methodDefinition } from "./definition.ts";
+import { DialedStream, type StreamEnd } from "./dialed-stream.ts";
+import { ForwardClient } from "./forward-client.ts";
+import { type Handshakes, isRefusal } from "./handshakes.ts";
+import type { Log } from "./log.ts";
+import { fromAppendEntriesResponse, fromRequestVoteResponse, toAppendEntries, toRequestVote } from "./message-codec.ts";
+import { refuseMessage } from "./peer-error.ts";
+import { failureFrom } from "./status.ts";
+
+/** The channel's own backoff decides how often a member is dialed; this is only how soon its state is looked at. */
+const REDIAL_DELAY_MS = 50;
+const REFUSED_DELAY_MS = 1_000;
+
+const VOTE_DEADLINE_MS = 1_000;
+
+/** A member that doesn't answer votes isn't asked more often than it times out. */
+const MAX_VOTES_OUTSTANDING = 16;
+
+/** What a request without entries counts for among the bytes that wait to be sent. */
+const APPEND_OVERHEAD_BYTES = 128;
+
+/** One connection of its own for each member. A peer that went away without a word is noticed by the keepalive. */
+const CHANNEL_OPTIONS: ChannelOptions = {
+  "grpc.use_local_subchannel_pool": 1,
+  "grpc.initial_reconnect_backoff_ms": 50,
+  "grpc.max_reconnect_backoff_ms": 1_000,
+  "grpc.enable_http_proxy": 0,
+  "grpc.enable_channelz": 0,
+  "grpc.enable_retries": 0,
+  "grpc.keepalive_time_ms": 5_000,
+  "grpc.keepalive_timeout_ms": 3_000,
+  "grpc.keepalive_permit_without_calls": 1,
+  "grpc.max_receive_message_length": 8 * 1024 * 1024,
+};
+
+const APPEND_METHOD = methodDefinition(RaftService.method.appendEntries, entryCodecs);
+const VOTE_METHOD = methodDefinition(RaftService.method.requestVote);
+
+export interface PeerClientOptions {
+  readonly self: NodeId;
+  readonly member: NodeId;
+  /** host:port */
+  readonly address: string;
+  readonly handshakes: Handshakes;
+  readonly listener: TransportListener;
+  readonly log: Log;
+}
+
+/** This node's connection to one other member. Its AppendEntries stream is held open, whoever leads. */
+export class PeerClient {
+  readonly #options: PeerClientOptions;
+  readonly #client: Client;
+  readonly #forwards: ForwardClient;
+  #stream: DialedStream<AppendRequest, AppendEntriesResponse> | undefined;
+  #redialTimer: NodeJS.Timeout | undefined;
+  #met = false;
+  #error = "not connected yet";
+  #votesOutstanding = 0;
+  #closed = false;
+
+  constructor(options: PeerClientOptions) {
+    this.#options = options;
+    this.#client = new Client(options.address, credentials.createInsecure(), CHANNEL_OPTIONS);
+    this.#forwards = new ForwardClient(this.#client, options.member, options.handshakes);
+    this.#dial();
+  }
+
+  get connection(): PeerConnection {
+    return this.#stream?.open ? { connected: true, error: "" } : { connected: false, error: this.#error };
+  }
+
+  sendAppend(message: AppendEntries): void {
+    this.#stream?.maybeWrite(toAppendEntries(message), APPEND_OVERHEAD_BYTES + framesSize(message.frames));
+  }
+
+  /** Nobody is asked who hasn't accepted this node before: its answer could not be taken. */
+  sendVote(request: RequestVote): void {
+    if (!this.#met || this.#closed || this.#votesOutstanding >= MAX_VOTES_OUTSTANDING) return;
+    this.#votesOutstanding += 1;
+    this.#client.makeUnaryRequest<RequestVoteRequestProto, RequestVoteResponseProto>(
+      VOTE_METHOD.path,
+      VOTE_METHOD.requestSerialize,
+      VOTE_METHOD.responseDeserialize as (bytes: Buffer) => RequestVoteResponseProto,
+      toRequestVote(request, this.#options.handshakes.own(request.to)),
+      { deadline: Date.now() + VOTE_DEADLINE_MS },
+      (error, response) => {
+        this.#votesOutstanding -= 1;
+        if (this.#closed) return;
+        if (error === null && response !== undefined) return this.#onVote(request, response);
+        const refusal = error === null ? undefined : failureFrom(error);
+        if (refusal !== undefined) this.#options.handshakes.onRefusedBy(request.to, refusal);
+      },
+    );
+  }
+
+  forward(request: ForwardRequest, done: (outcome: ForwardOutcome) => void): void {
+    this.#forwards.forward(request, done);
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#redialTimer);
+    this.#forwards.close();
+    this.#stream?.close();
+    this.#client.close();
+  }
+
+  #dial(): void {
+    const { self, member, handshakes, listener } = this.#options;
+    this.#stream = new DialedStream<AppendRequest, AppendEntriesResponse>({
+      client: this.#client,
+      method: APPEND_METHOD,
+      member,
+      handshakes,
+      introduction: (handshake) => ({ fields: create(AppendEntriesRequestSchema, { handshake }), frames: [] }),
+      handshakeOf: (response) => response.handshake,
+      onOpen: () => this.#onOpen(),
+      onMessage: (response) => {
+        refuseMessage(listener.onMessage(fromAppendEntriesResponse(response, member, self)));
+      },
+      onEnd: (end) => this.#onEnd(end),
+    });
+  }
+
+  #onOpen(): void {
+    this.#met = true;
+    this.#error = "";
+    this.#options.log.info({ peer: this.#options.member, address: this.#options.address }, "connected to a peer");
+  }
+
+  #onEnd({ wasOpen, refused, error }: StreamEnd): void {
+    const { member, listener, log } = this.#options;
+    this.#stream = undefined;
+    this.#error = error;
+    if (this.#closed) return;
+    this.#redialTimer = setTimeout(() => this.#dial(), refused ? REFUSED_DELAY_MS : REDIAL_DELAY_MS);
+    if (!wasOpen) return;
+    log.info({ peer: member, detail: error }, "lost the connection to a peer");
+    listener.onUnreachable(member);
+  }
+
+  #onVote(request: RequestVote, response: RequestVoteResponseProto): void {
+    const { handshakes, listener, log, member } = this.#options;
+    handshakes.judge(response.handshake, member, (result) => {
+      if (isRefusal(result) || this.#closed) return;
+      try {
+        refuseMessage(listener.onMessage(fromRequestVoteResponse(response, request)));
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+        log.warn({ peer: member, detail: error.message }, "refused a vote");
+      }
+    });
+  }
+}

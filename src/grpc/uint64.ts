@@ -1,0 +1,36 @@
+import { assert } from "../assert.ts";
+import { Failure } from "../failure.ts";
+import { MAX_INDEX, MAX_TERM } from "../raft/types.ts";
+
+/**
+ * The one place where the wire's uint64 becomes a safe integer and back. What is out of range is refused with
+ * INVALID_ARGUMENT, to clients and to peers alike: it never reaches the core.
+ */
+
+/** An index or a sequence from outside, 0 to MAX_INDEX. `field` is its path in the proto. */
+export function indexFromWire(value: bigint, field: string): number {
+  return numberFromWire(value, MAX_INDEX, field);
+}
+
+/** A term from outside, 0 to MAX_TERM. */
+export function termFromWire(value: bigint, field: string): number {
+  return numberFromWire(value, MAX_TERM, field);
+}
+
+/** A safe integer from 0 as a uint64. */
+export function toWire(value: number): bigint {
+  assert(Number.isSafeInteger(value) && value >= 0, `${value} is not a uint64`);
+  return BigInt(value);
+}
+
+function numberFromWire(value: bigint, max: number, field: string): number {
+  // A value above 2^53 rounds, but never below the maximum.
+  const number = Number(value);
+  if (number <= max) return number;
+  throw invalidArgument(field, `must be at most ${max}, is ${value}`);
+}
+
+/** INVALID_ARGUMENT for one field. */
+export function invalidArgument(field: string, description: string): Failure {
+  return new Failure("INVALID_ARGUMENT", `${field}: ${description}`, { violations: [{ field, description }] });
+}
