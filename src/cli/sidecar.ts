@@ -1,0 +1,142 @@
+import { randomInt } from "node:crypto";
+import type { Logger } from "pino";
+import { parseAddress } from "../config/address.ts";
+import type { ServeConfig } from "../config/options.ts";
+import type { Listener } from "../grpc/listener.ts";
+import { type ServerOptions, startClientListener, startPeerListener } from "../grpc/server.ts";
+import { GrpcTransport } from "../grpc/transport.ts";
+import { type HttpServer, startHttpServer } from "../http/server.ts";
+import type { StateEvent } from "../node/api.ts";
+import { systemClock } from "../node/clock.ts";
+import { Node } from "../node/node.ts";
+import { openSqliteStorage } from "../storage/open.ts";
+import type { Storage } from "../storage/storage.ts";
+import { CommandError, EXIT } from "./exit.ts";
+import { VERSION } from "./version.ts";
+
+/** How long pending proposals get for their answers, and calls for their end, once the node is asked to stop. */
+const DRAIN_MS = 2_500;
+const CLIENT_GRACE_MS = 1_000;
+const PEER_GRACE_MS = 250;
+
+/** A node with its disk and its listeners. */
+export interface Sidecar {
+  /**
+   * Takes nothing new, answers what is pending, ends the streams with a status, then closes everything; within 4 s as
+   * far as the disk allows.
+   */
+  stop(): Promise<void>;
+}
+
+interface Parts {
+  readonly storage: Storage;
+  readonly node: Node;
+  readonly transport: GrpcTransport;
+  readonly client: Listener;
+  readonly peer: Listener;
+  readonly http: HttpServer;
+}
+
+/**
+ * Opens the data directory, binds all listeners, and starts to take part. Rejects with a StorageError, or with a
+ * CommandError that names the address; then the process has to end, as some parts may still be open. `onFatal` is called
+ * when the node can't go on.
+ */
+export async function startSidecar(
+  config: ServeConfig,
+  log: Logger,
+  onFatal: (error: unknown) => void,
+): Promise<Sidecar> {
+  const { id, clusterId, dataDir, initialCluster } = config;
+  const bootstrapVoters = initialCluster.map((member) => member.id);
+  const storage = await openSqliteStorage({ dataDir, nodeId: id, clusterId, bootstrapVoters });
+  const node = startNode(config, storage, log, onFatal);
+  const peers = new Map(
+    initialCluster.filter((member) => member.id !== id).map((member) => [member.id, member.peerAddress]),
+  );
+  const transport = new GrpcTransport({ self: id, peers, handshaker: node.handshaker, log });
+  const listeners = await startListeners(config, { node, transport, nowMs: systemClock.nowMs, log, onFatal });
+  transport.start(node);
+  node.start(transport);
+  const parts: Parts = { storage, node, transport, ...listeners };
+  return { stop: () => stop(parts, log) };
+}
+
+function startNode(config: ServeConfig, storage: Storage, log: Logger, onFatal: (error: unknown) => void): Node {
+  return new Node(
+    {
+      ...config,
+      initialMembers: config.initialCluster,
+      clientAddress: config.advertiseClientAddress,
+      peerAddress: config.advertisePeerAddress,
+    },
+    {
+      clock: systemClock,
+      random: (bound) => randomInt(bound),
+      storage,
+      onStateEvent: roleLogger(log),
+      onFatal,
+    },
+  );
+}
+
+/** Writes a line for each change of role, term or leader; a leader's address that becomes known is none. */
+function roleLogger(log: Logger): (event: StateEvent) => void {
+  let last = "";
+  return ({ role, term, leader }) => {
+    const line = `${role} ${term} ${leader}`;
+    if (line === last) return;
+    last = line;
+    log.info({ role, term, leader }, "role");
+  };
+}
+
+async function startListeners(
+  config: ServeConfig,
+  shared: ServerOptions & { readonly node: Node },
+): Promise<Pick<Parts, "client" | "peer" | "http">> {
+  const { clientAddress, clientSocket, peerAddress, httpAddress, maxCommandBytes } = config;
+  const { node } = shared;
+  const addresses = clientSocket === "" ? [clientAddress] : [clientAddress, `unix:${clientSocket}`];
+  const peer = await naming(["peer-address"], startPeerListener({ ...shared, address: peerAddress, listener: node }));
+  const client = await naming(
+    clientSocket === "" ? ["client-address"] : ["client-address", "client-socket"],
+    startClientListener({ ...shared, addresses, version: VERSION, maxCommandBytes }),
+  );
+  const { host, port } = parseAddress(httpAddress) ?? { host: "", port: 0 };
+  const notReadyReason = (): string => (node.draining ? "shutting down" : node.status().notReadyReason);
+  const http = await naming(["http-address"], startHttpServer({ host, port, notReadyReason }));
+  return { client, peer, http };
+}
+
+/** Says which options an address that can't be listened on came from. */
+async function naming<T>(keys: readonly string[], listening: Promise<T>): Promise<T> {
+  try {
+    return await listening;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const flags = keys.map((key) => `--${key}`).join(" or ");
+    throw new CommandError(EXIT.failed, `${flags}: ${reason}`, undefined, error);
+  }
+}
+
+async function stop({ storage, node, transport, client, peer, http }: Parts, log: Logger): Promise<void> {
+  if (!(await drained(node))) log.warn({ afterMs: DRAIN_MS }, "some proposals have no answer yet");
+  // Answers what is left, before the calls that wait for it are cut off.
+  node.stop();
+  // At once, so that the others notice a leader that went away by its connections.
+  transport.close();
+  await Promise.all([client.close(CLIENT_GRACE_MS), peer.close(PEER_GRACE_MS), http.close()]);
+  await storage.close();
+}
+
+/** Whether everything pending got its answer in time. */
+function drained(node: Node): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), DRAIN_MS);
+    node.drain(() => {
+      clearTimeout(timer);
+      resolve(true);
+    });
+  });
+}

@@ -1,0 +1,108 @@
+import { Command } from "commander";
+import { type MemberView, SidecarClient } from "../grpc/client.ts";
+import { briefly, clusterUnreachable } from "./call-error.ts";
+import { ASK_TIMEOUT_MS, addressOption } from "./cluster.ts";
+import { type Format, formatOption, print, printJson, table } from "./output.ts";
+
+/** One node of the answer; a node that can't be reached has an `error` and what else is known of it. */
+type Row = Answer | { readonly id: string; readonly address: string; readonly error: string };
+
+interface Answer {
+  readonly id: string;
+  readonly role: string;
+  readonly term: number;
+  readonly leader: string;
+  readonly commit: number;
+  readonly applied: number;
+  readonly last: number;
+  readonly address: string;
+  readonly ready: boolean;
+  readonly notReadyReason: string;
+}
+
+export function statusCommand(): Command {
+  return new Command("status")
+    .description(
+      "Shows each node's role, term and log. Nodes that aren't named are asked too, as far as members know them.",
+    )
+    .addOption(addressOption())
+    .addOption(formatOption())
+    .addHelpText(
+      "after",
+      `
+Columns: commit is the last index known to be on a majority, applied the last that this node can deliver, last the end
+of its log.
+
+Examples:
+  raft-sidecar status
+  raft-sidecar status --address 127.0.0.1:7420,127.0.0.1:7430
+  raft-sidecar status -o json | jq -r '.nodes[] | select(.role == "leader").id'`,
+    )
+    .action(async (options: { address: string[]; output: Format }) => {
+      const nodes = await clusterStatus(options.address);
+      if (options.output === "json") printJson({ nodes });
+      else print(statusTable(nodes));
+      if (nodes.every((node) => "error" in node))
+        throw clusterUnreachable(nodes.map((node) => `${node.address}: ${errorOf(node)}`));
+    });
+}
+
+/** Asks the given nodes, then the members that they know of. Ordered by id. */
+export async function clusterStatus(addresses: readonly string[]): Promise<Row[]> {
+  const given = await Promise.all(addresses.map(ask));
+  const members = new Map(given.flatMap((one) => one.members).map((member) => [member.id, member]));
+  const answers = given.map((one) => nameFailed(one.row, [...members.values()]));
+  const answered = new Set(answers.map((row) => row.id));
+  const others = [...members.values()].filter((member) => !answered.has(member.id));
+  answers.push(...(await Promise.all(others.map(askMember))));
+  const byNode = new Map(answers.map((row) => [row.id === "" ? row.address : row.id, row]));
+  return [...byNode.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+async function ask(address: string): Promise<{ row: Row; members: MemberView[] }> {
+  const client = new SidecarClient(address);
+  try {
+    const view = await client.status(ASK_TIMEOUT_MS);
+    const members = await client.members(ASK_TIMEOUT_MS);
+    return { row: { ...view, address }, members };
+  } catch (error) {
+    return { row: { id: "", address, error: briefly(error) }, members: [] };
+  } finally {
+    client.close();
+  }
+}
+
+async function askMember(member: MemberView): Promise<Row> {
+  const { id, clientAddress } = member;
+  if (clientAddress === "")
+    return { id, address: "", error: "has not been heard from, its client address isn't known" };
+  const { row } = await ask(clientAddress);
+  return { ...row, id };
+}
+
+/** A node that didn't answer can still be known by its address. */
+function nameFailed(row: Row, members: readonly MemberView[]): Row {
+  const id = row.id === "" ? members.find((member) => member.clientAddress === row.address)?.id : row.id;
+  return { ...row, id: id ?? "" };
+}
+
+function statusTable(nodes: readonly Row[]): string {
+  const head = ["ID", "ROLE", "TERM", "LEADER", "COMMIT", "APPLIED", "LAST", "ADDRESS", ""];
+  const rows = nodes.map((node) =>
+    "error" in node
+      ? [node.id, "-", "-", "-", "-", "-", "-", node.address, node.error]
+      : [
+          node.id,
+          node.role,
+          ...[String(node.term), node.leader],
+          ...[node.commit, node.applied, node.last].map(String),
+          node.address,
+          node.ready ? "" : `not ready: ${node.notReadyReason}`,
+        ],
+  );
+  return table(head, rows);
+}
+
+function errorOf(node: Row): string {
+  return "error" in node ? node.error : "";
+}

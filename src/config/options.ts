@@ -1,0 +1,140 @@
+import { z } from "zod";
+import { address, clusterName, flag, initialCluster, nodeId, path, socketPath, wholeNumber } from "./schemas.ts";
+
+/** One option of `serve`, whatever it is set by. */
+export interface Option<T = unknown> {
+  /** Without the dashes; the key in the YAML file. The environment variable is made from it. */
+  readonly key: string;
+  /** What stands for the value in the help; undefined for a switch. */
+  readonly placeholder: string | undefined;
+  /** Undefined when it follows from other options; then `derived` says from which. */
+  readonly default: string | undefined;
+  readonly derived?: string;
+  readonly unit?: "ms" | "bytes" | "proposals" | "reads";
+  readonly doc: string;
+  /** From text, as it comes from the command line and the environment. */
+  readonly schema: z.ZodType<T, string>;
+}
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+/**
+ * A command travels in messages of at most 2 MiB, whose other fields need far less than 1 KiB.
+ */
+const MAX_COMMAND_BYTES = 2 * MiB - KiB;
+
+const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
+
+/** Every option of `serve`: the one place that knows its name, default, unit, limits and meaning. */
+export const OPTIONS = {
+  id: option("id", "ID", "n1", nodeId, "This node's name, unique in the cluster and for ever"),
+  dataDir: option("data-dir", "DIR", "./raft-data", path, "Where the log is kept; made when missing"),
+  clientAddress: option("client-address", "H:P", "127.0.0.1:7420", address, "Listens for applications and operators"),
+  peerAddress: option("peer-address", "H:P", "127.0.0.1:7421", address, "Listens for the other members"),
+  httpAddress: option("http-address", "H:P", "127.0.0.1:7422", address, "Serves /livez and /readyz"),
+  clientSocket: option("client-socket", "PATH", "", socketPath, "Listens for applications on a unix socket too"),
+  advertiseClientAddress: derived(
+    option("advertise-client-address", "H:P", undefined, address, "What other nodes tell clients to dial"),
+    "as --client-address",
+  ),
+  advertisePeerAddress: derived(
+    option("advertise-peer-address", "H:P", undefined, address, "What this node calls its peer address"),
+    "as --peer-address",
+  ),
+  initialCluster: derived(
+    option(
+      "initial-cluster",
+      "ID=H:P,…",
+      undefined,
+      initialCluster,
+      "All voters of the new cluster, this one included",
+    ),
+    "this node alone",
+  ),
+  clusterId: option("cluster-id", "NAME", "default", clusterName, "Nodes of another cluster are refused"),
+  insecure: option("insecure", undefined, "false", flag, "Allows listeners off loopback, which have no TLS"),
+  electionTimeoutMinMs: measured(
+    "election-timeout-min-ms",
+    400,
+    20,
+    60_000,
+    "ms",
+    "Shortest silence before an election",
+  ),
+  electionTimeoutMaxMs: measured(
+    "election-timeout-max-ms",
+    800,
+    21,
+    120_000,
+    "ms",
+    "Longest silence before an election",
+  ),
+  heartbeatMs: measured("heartbeat-ms", 100, 1, 30_000, "ms", "How often an idle leader is heard"),
+  tickMs: measured("tick-ms", 10, 1, 1_000, "ms", "The step of the node's clock"),
+  maxCommandBytes: measured("max-command-bytes", MiB, 1, MAX_COMMAND_BYTES, "bytes", "Largest command"),
+  maxProposals: measured(
+    "max-proposals",
+    16_384,
+    1,
+    1_048_576,
+    "proposals",
+    "Proposals without an answer on this node",
+  ),
+  maxReads: measured("max-reads", 16_384, 1, 1_048_576, "reads", "Read barriers without an answer on this node"),
+  maxProposalBytes: measured("max-proposal-bytes", 64 * MiB, 1, 4096 * MiB, "bytes", "The same, counted in bytes"),
+  cacheBytes: measured("cache-bytes", 32 * MiB, MiB, 16_384 * MiB, "bytes", "Recent entries kept in memory"),
+  proposalTimeoutMs: measured("proposal-timeout-ms", 5_000, 100, 600_000, "ms", "Longest wait of an appended proposal"),
+  logLevel: option(
+    "log-level",
+    "LEVEL",
+    "info",
+    z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(", ")}` }),
+    `Least severity logged: ${LOG_LEVELS.join(", ")}`,
+  ),
+} as const;
+
+export type OptionName = keyof typeof OPTIONS;
+
+export const OPTION_NAMES = Object.keys(OPTIONS) as readonly OptionName[];
+
+/** What `serve` runs with: every option, read and checked. Times in ms and sizes in bytes, as their names say. */
+export type ServeConfig = { readonly [Name in OptionName]: z.output<(typeof OPTIONS)[Name]["schema"]> };
+
+/** The environment variable of an option. */
+export function environmentName(key: string): string {
+  return `RAFT_SIDECAR_${key.toUpperCase().replaceAll("-", "_")}`;
+}
+
+/** The default as people read it. */
+export function defaultText(it: Option): string {
+  if (it.default === undefined) return it.derived ?? "";
+  return it.default === "" ? "none" : it.default;
+}
+
+function option<T>(
+  key: string,
+  placeholder: string | undefined,
+  fallback: string | undefined,
+  schema: z.ZodType<T, string>,
+  doc: string,
+): Option<T> {
+  return { key, placeholder, default: fallback, doc, schema };
+}
+
+function derived<T>(it: Option<T>, from: string): Option<T> {
+  return { ...it, derived: from };
+}
+
+/** A number with a unit; its limits are inclusive and part of its description. */
+function measured(
+  key: string,
+  fallback: number,
+  min: number,
+  max: number,
+  unit: "ms" | "bytes" | "proposals" | "reads",
+  doc: string,
+): Option<number> {
+  const it = option(key, "N", String(fallback), wholeNumber(min, max, unit), `${doc}, ${min} to ${max} ${unit}`);
+  return { ...it, unit };
+}
