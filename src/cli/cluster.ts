@@ -45,7 +45,7 @@ export async function withCluster<T>(
 }
 
 /** The caller closes the client. */
-export async function connect(addresses: readonly string[]): Promise<SidecarClient> {
+async function connect(addresses: readonly string[]): Promise<SidecarClient> {
   const failures: string[] = [];
   for (const address of addresses) {
     const client = new SidecarClient(address);

@@ -60,7 +60,7 @@ async function runDev(options: DevOptions): Promise<void> {
       void cluster.stop();
     });
   }
-  print(`starting ${places.length} nodes, data in ${shortest(options.dataDir)}`);
+  print(`starting ${counted(places.length)}, data in ${shortest(options.dataDir)}`);
   try {
     cluster.start();
     const leader = await cluster.untilReady();
@@ -99,7 +99,7 @@ function printGuide(places: readonly DevPlace[], leader: string, pid: number | u
   if (first === undefined || other === undefined || leading === undefined) return;
   const again = options.restart === true ? "it is started again after a second" : "it stays dead";
   print(`
-ready: ${places.length} nodes, ${leader} leads. In another terminal:
+ready: ${counted(places.length)}, ${leader} leads. In another terminal:
 
   propose "hello":
     grpcurl -plaintext -d '{"command": "aGVsbG8="}' ${first.clientAddress} raft.v1.LogService/Propose
@@ -113,6 +113,10 @@ ready: ${places.length} nodes, ${leader} leads. In another terminal:
 
 Ctrl-C ends all nodes.
 `);
+}
+
+function counted(nodes: number): string {
+  return nodes === 1 ? "1 node" : `${nodes} nodes`;
 }
 
 function between(min: number, max: number): (text: string) => number {

@@ -12,6 +12,8 @@ import { VarintReader, varintSize, WireType, writeVarint } from "./varint.ts";
 export const ENTRIES_FIELD = 3;
 
 const ENTRIES_TAG = (ENTRIES_FIELD << 3) | WireType.delimited;
+/** Field numbers end at 2^29 - 1. */
+const MAX_TAG = 2 ** 32 - 1;
 const INDEX_TAG = (1 << 3) | WireType.varint;
 const TERM_TAG = (2 << 3) | WireType.varint;
 const TYPE_TAG = (3 << 3) | WireType.varint;
@@ -173,6 +175,7 @@ function decodeEntry(bytes: Uint8Array, start: number, end: number): DecodedEntr
         break;
       }
       default:
+        if (tag < 8 || tag > MAX_TAG) throw new FrameError(`an entry has the invalid field tag ${tag}`);
         if (tag >> 3 >= 1 && tag >> 3 <= 4) throw new FrameError(`field ${tag >> 3} of an entry has a wrong wire type`);
         reader.skip(tag & 7);
     }

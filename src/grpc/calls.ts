@@ -1,3 +1,4 @@
+import type { Readable } from "node:stream";
 import { type Deadline, type handleUnaryCall, Metadata, type ServerUnaryCall } from "@grpc/grpc-js";
 import { Failure } from "../failure.ts";
 import { Malformed } from "./definition.ts";
@@ -147,6 +148,37 @@ export class StreamWriter<O> {
     if (this.#ended) return;
     this.#ended = true;
     this.#call.emit("error", this.#translator.callError(error));
+  }
+}
+
+/**
+ * The reading side of a server's stream, so that it can be paused for good: a paused stream of grpc-js still reads 16
+ * messages ahead, of whatever size.
+ */
+export class StreamReader {
+  readonly #call: Readable;
+  readonly #read: (size: number) => void;
+  #waitingRead = false;
+
+  constructor(call: Readable) {
+    this.#call = call;
+    this.#read = call._read.bind(call);
+    call._read = (size) => {
+      if (call.isPaused()) this.#waitingRead = true;
+      else this.#read(size);
+    };
+  }
+
+  pause(): void {
+    this.#call.pause();
+  }
+
+  resume(): void {
+    if (!this.#call.isPaused()) return;
+    this.#call.resume();
+    if (!this.#waitingRead) return;
+    this.#waitingRead = false;
+    this.#read(1);
   }
 }
 

@@ -2,7 +2,7 @@ import type { ServerDuplexStream } from "@grpc/grpc-js";
 import type { Handshake as ProtoHandshake } from "../../gen/raft/v1/raft_pb.js";
 import { Failure } from "../failure.ts";
 import type { NodeId } from "../raft/types.ts";
-import { type CallContext, StreamWriter, type WriteLimits, wellFormed } from "./calls.ts";
+import { type CallContext, StreamReader, StreamWriter, type WriteLimits, wellFormed } from "./calls.ts";
 import type { Malformed } from "./definition.ts";
 import { type Handshakes, isRefusal } from "./handshakes.ts";
 
@@ -27,14 +27,14 @@ export interface IncomingOptions<I, O> {
 /** The server's side of a stream that another node dialed: handshake first, then messages. */
 export class IncomingStream<I, O> {
   readonly #options: IncomingOptions<I, O>;
-  readonly #call: ServerDuplexStream<I | Malformed, O>;
+  readonly #reader: StreamReader;
   readonly #writer: StreamWriter<O>;
   readonly #timer: NodeJS.Timeout;
   #sender: NodeId | undefined;
 
   constructor(options: IncomingOptions<I, O>, call: ServerDuplexStream<I | Malformed, O>) {
     this.#options = options;
-    this.#call = call;
+    this.#reader = new StreamReader(call);
     this.#writer = new StreamWriter(call, options.context.translator, () => {}, PEER_LIMITS);
     options.context.streams.add(call, (failure) => this.#writer.fail(failure));
     this.#timer = setTimeout(() => {
@@ -61,11 +61,11 @@ export class IncomingStream<I, O> {
   }
 
   pause(): void {
-    this.#call.pause();
+    this.#reader.pause();
   }
 
   resume(): void {
-    if (this.#sender !== undefined) this.#call.resume();
+    this.#reader.resume();
   }
 
   #onData(message: I | Malformed): void {
@@ -81,7 +81,7 @@ export class IncomingStream<I, O> {
 
   #onFirst(message: I): void {
     const { handshakes, handshakeOf, introduction, onAccepted } = this.#options;
-    this.#call.pause();
+    this.#reader.pause();
     handshakes.judge(handshakeOf(message), undefined, (result) => {
       if (this.#writer.ended) return;
       if (isRefusal(result)) return this.#writer.fail(result);
@@ -89,7 +89,7 @@ export class IncomingStream<I, O> {
       this.#sender = result.sender;
       this.#writer.write(introduction(handshakes.own(result.sender)), 0);
       onAccepted(this, result.sender);
-      this.#call.resume();
+      this.#reader.resume();
     });
   }
 }

@@ -73,17 +73,12 @@ export function toAppendEntries(message: AppendEntries): AppendRequest {
 
 export function fromAppendEntries({ fields, frames }: AppendRequest, sender: NodeId, self: NodeId): AppendEntries {
   if (fields.leaderId !== sender) throw notTheSender("leader_id", fields.leaderId, sender);
-  const prev = entryId(fields.prevLogIndex, "prev_log_index", fields.prevLogTerm, "prev_log_term");
-  const first = frames[0]?.first;
-  if (first !== undefined && first !== prev.index + 1) {
-    throw invalidArgument("entries", `must follow prev_log_index ${prev.index}, start at ${first}`);
-  }
   return {
     kind: "appendEntries",
     from: sender,
     to: self,
     term: electedTerm(fields.term),
-    prev,
+    prev: entryId(fields.prevLogIndex, "prev_log_index", fields.prevLogTerm, "prev_log_term"),
     frames,
     leaderCommit: indexFromWire(fields.leaderCommit, "leader_commit"),
     sequence: indexFromWire(fields.sequence, "sequence"),

@@ -11,7 +11,7 @@ import {
 } from "../../gen/raft/v1/log_pb.js";
 import { Failure } from "../failure.ts";
 import type { NodeApi, ProposalResult } from "../node/api.ts";
-import { type CallContext, deadlineOnNodeClock, StreamWriter, sendHeaders, wellFormed } from "./calls.ts";
+import { type CallContext, deadlineOnNodeClock, StreamReader, StreamWriter, sendHeaders, wellFormed } from "./calls.ts";
 import type { Malformed } from "./definition.ts";
 import { refuseCommand } from "./propose.ts";
 import { toProposeError } from "./propose-error.ts";
@@ -41,6 +41,7 @@ class ProposeStream {
   readonly #node: NodeApi;
   readonly #maxCommandBytes: number;
   readonly #call: Call;
+  readonly #reader: StreamReader;
   readonly #writer: StreamWriter<ProposeStreamResponse>;
   readonly #requestIds = new Set<bigint>();
   #bytesInFlight = 0;
@@ -56,6 +57,7 @@ class ProposeStream {
     this.#node = node;
     this.#maxCommandBytes = maxCommandBytes;
     this.#call = call;
+    this.#reader = new StreamReader(call);
     this.#writer = new StreamWriter(call, context.translator, () => this.#flush());
   }
 
@@ -91,7 +93,7 @@ class ProposeStream {
       if (error instanceof Failure) this.#endAfterAnswers(error);
       else this.#writer.fail(error);
     }
-    if (this.#full()) this.#call.pause();
+    if (this.#full()) this.#reader.pause();
   }
 
   /** Proposes the items of one message as one batch, but those that can't be proposed. */
@@ -159,7 +161,7 @@ class ProposeStream {
       this.#resultBytes = 0;
     }
     this.#maybeEnd();
-    if (this.#ending === undefined && this.#call.isPaused() && !this.#full()) this.#call.resume();
+    if (this.#ending === undefined && !this.#full()) this.#reader.resume();
   }
 
   /** Results that the client does not take count as in flight. */

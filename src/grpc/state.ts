@@ -51,7 +51,7 @@ export function toGetStateResponse(state: NodeState): GetStateResponse {
 
 export function watchState(
   context: CallContext,
-  node: NodeApi,
+  node: Pick<NodeApi, "watch" | "onApplied" | "draining">,
 ): (call: ServerWritableStream<WatchStateRequest | Malformed, WatchStateResponse>) => void {
   return (call) => {
     const waiting: StateEvent[] = [];

@@ -19,9 +19,9 @@ export interface NodeApi {
   watch(listener: (event: StateEvent) => void): () => void;
 
   /**
-   * Reads committed-or-not entries of the log from `first` to at most `last`, as many as fit in `maxBytes` but at least
-   * one; only what is durable on this node. Calls back with a Failure COMPACTED when `first` is below the first
-   * retained index.
+   * Reads entries of the log from `first` to at most `last`, committed or not, as many as fit in `maxBytes` but at least
+   * one; only what is durable on this node, so none past that. Beyond what is committed, none also where the log is
+   * truncated meanwhile. Calls back with a Failure COMPACTED when `first` is below the first retained index.
    */
   readLog(first: number, last: number, maxBytes: number, done: (result: readonly Frame[] | Failure) => void): void;
 

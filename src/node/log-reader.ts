@@ -21,7 +21,14 @@ export function readLog(
   const end = Math.min(last, durability.index);
   if (first > end) return done([]);
   const inMemory = log.framesFrom(first, maxBytes);
-  if (inMemory === undefined) return storage.read(first, end, maxBytes, done);
+  if (inMemory === undefined) {
+    // What is not committed may be truncated while the disk reads. It isn't mixed with what is.
+    const isCommitted = first <= raft.lastApplied;
+    return storage.read(
+      { first, last: isCommitted ? Math.min(end, raft.lastApplied) : end, maxBytes, isCommitted },
+      done,
+    );
+  }
   done(
     inMemory
       .filter((frame) => frame.first <= end)

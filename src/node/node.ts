@@ -242,7 +242,8 @@ export class Node implements NodeApi, TransportListener {
   }
 
   #fetch(fetch: Fetch): void {
-    this.#ports.storage.read(fetch.first, fetch.last, fetch.maxBytes, (frames) =>
+    const { first, last, maxBytes } = fetch;
+    this.#ports.storage.read({ first, last, maxBytes, isCommitted: true }, (frames) =>
       this.#input({ kind: "fetched", fetch, frames }),
     );
   }

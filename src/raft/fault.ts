@@ -50,7 +50,9 @@ function faultOfAppendEntries(message: AppendEntries): string | undefined {
 
 function faultOfAppendEntriesResponse(message: AppendEntriesResponse): string | undefined {
   if (!isIndex(message.match)) return `match_index ${message.match} is out of range`;
-  if (message.sequence !== 0 && !isSequence(message.sequence)) return `sequence ${message.sequence} is out of range`;
+  // Only the rejection of an earlier term's request has no sequence.
+  const hasSequence = message.success || message.sequence !== 0;
+  if (hasSequence && !isSequence(message.sequence)) return `sequence ${message.sequence} is out of range`;
   if (message.conflict !== undefined && !isId(message.conflict)) return "the conflict hint is no entry's";
   return undefined;
 }

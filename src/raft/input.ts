@@ -20,7 +20,8 @@ export type Input =
 
 /**
  * Entries that a follower needs and that are no longer in memory: from index `first`, as many as fit in `maxBytes`. They
- * are committed and durable, so nothing can change them while they are read.
+ * are durable. After a restart some may not be committed: should this node be deposed, they may be truncated while they
+ * are read, and what then comes of the read is ignored.
  */
 export interface Fetch {
   readonly member: NodeId;

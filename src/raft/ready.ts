@@ -4,8 +4,8 @@ import type { EntryId, Frame, HardState } from "./types.ts";
 
 /**
  * What the node owes the core after a turn: start `write`, send `messages` (they wait for nothing any more: the core
- * holds back what the disk must know first), deliver up to `applied`, answer `proposals` and `reads`, and get `fetches`.
- * The core never assumes that a write succeeded; it waits for `persisted`.
+ * holds back what the disk must know first), deliver up to the core's `lastApplied`, answer `proposals` and `reads`, and
+ * get `fetches`. The core never assumes that a write succeeded; it waits for `persisted`.
  */
 export interface Ready {
   readonly write: TurnWrite | undefined;

@@ -1,4 +1,4 @@
-import { accessSync, closeSync, constants, fsyncSync, mkdirSync, openSync } from "node:fs";
+import { accessSync, closeSync, constants, fsyncSync, mkdirSync, openSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { errorCode, StorageError } from "./error.ts";
 
@@ -9,8 +9,7 @@ import { errorCode, StorageError } from "./error.ts";
 export function prepareDirectory(path: string): string {
   const directory = resolve(path);
   try {
-    const firstCreated = mkdirSync(directory, { recursive: true });
-    if (firstCreated !== undefined) syncParents(directory, dirname(firstCreated));
+    create(directory);
   } catch (error) {
     throw new StorageError(
       "failed",
@@ -47,10 +46,14 @@ export function syncDirectory(path: string): void {
   }
 }
 
-/** Each new directory is a name in the one above it. */
-function syncParents(from: string, to: string): void {
-  for (let directory = dirname(from); ; directory = dirname(directory)) {
-    syncDirectory(directory);
-    if (directory === to || directory === dirname(directory)) return;
-  }
+/**
+ * Each new directory is a name in the one above it, which is synced. Not by mkdir's `recursive`: it never returns where
+ * the file system answers that a parent is missing which exists.
+ */
+function create(directory: string): void {
+  if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  const parent = dirname(directory);
+  if (parent !== directory) create(parent);
+  mkdirSync(directory);
+  syncDirectory(parent);
 }

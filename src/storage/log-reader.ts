@@ -4,6 +4,7 @@ import { sliceFrame, sliceFrameToBytes } from "../raft/frame.ts";
 import type { Frame } from "../raft/types.ts";
 import { damaged, type FrameRow, verifyFrame } from "./checksum.ts";
 import { FRAME_COLUMNS } from "./recover.ts";
+import type { ReadRange } from "./storage.ts";
 
 /** Reads ranges of the log and verifies what it reads. */
 export class LogReader {
@@ -19,13 +20,16 @@ export class LogReader {
   }
 
   /** As `Storage.read`. Throws a StorageError that names the index of a damaged or missing entry. */
-  read(first: number, last: number, maxBytes: number): Frame[] {
+  read({ first, last, maxBytes, isCommitted }: ReadRange): Frame[] {
     assert(first >= 1 && first <= last, `a read from ${first} to ${last} is a range`);
     const frames: Frame[] = [];
     let next = first;
     let left = maxBytes;
     for (const row of this.#range.iterate(first, last)) {
-      if (row.first > next || row.last < next) throw damaged(next, `it is missing, ${row.first} was found instead`);
+      if (row.first > next || row.last < next) {
+        if (!isCommitted) break;
+        throw damaged(next, `it is missing, ${row.first} was found instead`);
+      }
       const frame = verifyFrame(row);
       const wanted = sliceFrame(frame, next, Math.min(frame.last, last));
       if (frames.length > 0 && (wanted.ends[0] ?? 0) > left) break;
@@ -35,7 +39,7 @@ export class LogReader {
       left -= part.bytes.length;
       if (left <= 0 || part.last < wanted.last) break;
     }
-    if (frames.length === 0) throw damaged(first, "it is missing");
+    if (frames.length === 0 && isCommitted) throw damaged(first, "it is missing");
     return frames;
   }
 }

@@ -1,7 +1,7 @@
 import type { HardState } from "../raft/types.ts";
 import type { ErrorRecord } from "./error.ts";
 import type { DirectoryOwner } from "./identity.ts";
-import type { MemberRecord, Recovered } from "./storage.ts";
+import type { MemberRecord, ReadRange, Recovered } from "./storage.ts";
 
 /**
  * What the main thread and the two workers say to each other. Each worker answers in the order it was asked, and ends
@@ -38,9 +38,7 @@ export type WriterReply =
 
 export interface ReaderRequest {
   readonly kind: "read";
-  readonly first: number;
-  readonly last: number;
-  readonly maxBytes: number;
+  readonly range: ReadRange;
 }
 
 export type ReaderReply =

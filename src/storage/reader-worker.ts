@@ -14,8 +14,8 @@ runWorkerService<ReaderRequest, ReaderReply>(`reading ${file}`, (send) => {
   const reader = new LogReader(db);
   send({ kind: "opened" });
   return {
-    handle: ({ first, last, maxBytes }) => {
-      const frames = packFrames(reader.read(first, last, maxBytes));
+    handle: ({ range }) => {
+      const frames = packFrames(reader.read(range));
       send({ kind: "frames", frames }, [frames]);
     },
     close: () => db.close(),

@@ -3,7 +3,7 @@ import type { Frame } from "../raft/types.ts";
 import type { DirectoryLock } from "./lock.ts";
 import type { ReaderReply, ReaderRequest, WriterReply, WriterRequest } from "./messages.ts";
 import { packFrames, unpackFrames } from "./packed-frames.ts";
-import type { DiskWrite, MemberRecord, Recovered, Storage } from "./storage.ts";
+import type { DiskWrite, MemberRecord, ReadRange, Recovered, Storage } from "./storage.ts";
 import type { StorageThread } from "./storage-thread.ts";
 
 type Writer = StorageThread<WriterRequest, WriterReply>;
@@ -85,8 +85,8 @@ export class SqliteStorage implements Storage {
     });
   }
 
-  read(first: number, last: number, maxBytes: number, done: (frames: readonly Frame[]) => void): void {
-    this.#reader.post({ kind: "read", first, last, maxBytes }, [], (reply) => {
+  read(range: ReadRange, done: (frames: readonly Frame[]) => void): void {
+    this.#reader.post({ kind: "read", range }, [], (reply) => {
       assert(reply.kind === "frames", "the reader answers a read with frames");
       if (!this.#failure.failed) done(unpackFrames(reply.frames));
     });

@@ -16,11 +16,10 @@ export interface Storage {
   write(write: DiskWrite, done: () => void): void;
 
   /**
-   * Reads entries of the log from index `first` to at most `last`, as many as fit in `maxBytes` but at least one. The
-   * caller asks only for what is durable and can't be truncated meanwhile. The frames may share memory: whoever keeps
-   * one keeps all of them. What can't be read whole is a failure of the storage, and `done` is not called.
+   * Reads entries of the log from `range.first` to at most `range.last`, as many as fit in `range.maxBytes` but at least
+   * one, if the range allows it.
    */
-  read(first: number, last: number, maxBytes: number, done: (frames: readonly Frame[]) => void): void;
+  read(range: ReadRange, done: (frames: readonly Frame[]) => void): void;
 
   /** Remembers a member's incarnation and, when `bootstrapped`, that all initial members have been met. */
   saveMember(member: MemberRecord, done: () => void): void;
@@ -34,6 +33,18 @@ export interface Storage {
 
   /** Ends after the writes in progress. */
   close(): Promise<void>;
+}
+
+/** A part of the log that is durable when the read is asked for. */
+export interface ReadRange {
+  readonly first: number;
+  readonly last: number;
+  readonly maxBytes: number;
+  /**
+   * Committed entries are there for good: a missing one is damage, and fails the storage. Others may be truncated before
+   * they are read: then fewer come, or none.
+   */
+  readonly isCommitted: boolean;
 }
 
 /** What a node finds on its disk at start. */

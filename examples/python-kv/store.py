@@ -1,0 +1,131 @@
+"""The state machine: keys and values in SQLite, and in the same transactions how far the log was applied."""
+
+import hashlib
+import json
+import sqlite3
+import threading
+import time
+
+# How many log positions the result of a request is remembered. A retry that comes later than that is a new request.
+REMEMBERED = 100_000
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY, value TEXT NOT NULL, version INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS request (id TEXT PRIMARY KEY, at INTEGER NOT NULL, status INTEGER NOT NULL,
+                                    version INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS request_at ON request (at);
+CREATE TABLE IF NOT EXISTS position (applied INTEGER NOT NULL, term INTEGER NOT NULL, log_id BLOB NOT NULL);
+INSERT INTO position SELECT 0, 0, x'' WHERE NOT EXISTS (SELECT * FROM position);
+"""
+
+
+def encode(request_id, key, value, if_version):
+    """A command. A value of None deletes; if_version None means always, 0 means only where the key is absent."""
+    command = {"id": request_id, "key": key, "value": value, "if_version": if_version}
+    return json.dumps(command, ensure_ascii=False).encode()
+
+
+def decode(data):
+    """The four fields of a command, or None for what another program proposed to the same log."""
+    try:
+        command = json.loads(data.decode())
+        request_id, key, value, if_version = (command[name] for name in ("id", "key", "value", "if_version"))
+        for text in (request_id, key, "" if value is None else value):
+            text.encode()
+        return (request_id, key, value, if_version) if if_version is None or type(if_version) is int else None
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        return None
+
+
+class Store:
+    def __init__(self, path):
+        self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        # After a power cut the last transactions may be gone, but state and position together: the log has the rest.
+        self.db.execute("PRAGMA journal_mode = WAL")
+        self.db.execute("PRAGMA synchronous = NORMAL")
+        self.db.executescript(SCHEMA)
+        # Guards the connection and what follows, and tells readers when `covered` rises.
+        self.changed = threading.Condition()
+        self.applied, self.term, self.log_id = self.db.execute("SELECT applied, term, log_id FROM position").fetchone()
+        # Every command up to here is applied. Above `applied` by the sidecar's own entries, which we never see.
+        self.covered = self.applied
+
+    def name_log(self, log_id):
+        """Remembers which log this state was made from."""
+        with self.changed:
+            self.db.execute("UPDATE position SET log_id = ?", (log_id,))
+            self.log_id = log_id
+
+    def apply(self, entries):
+        """Applies committed entries in one transaction with their position, and skips those it already has."""
+        with self.changed:
+            self.db.execute("BEGIN IMMEDIATE")
+            try:
+                applied, term = self.applied, self.term
+                for entry in entries:
+                    if entry.index > applied:
+                        self._apply_one(entry.index, entry.command)
+                        applied, term = entry.index, entry.term
+                self.db.execute("DELETE FROM request WHERE at <= ?", (applied - REMEMBERED,))
+                self.db.execute("UPDATE position SET applied = ?, term = ?", (applied, term))
+                self.db.execute("COMMIT")
+            except BaseException:
+                if self.db.in_transaction:
+                    self.db.execute("ROLLBACK")
+                raise
+            self.applied, self.term = applied, term
+
+    def _apply_one(self, index, data):
+        # Nothing here may depend on anything but the log up to `index`, or the replicas would come apart. That is why
+        # a remembered request is looked up by position: old rows are deleted at different moments on each replica.
+        command = decode(data)
+        if command is None:
+            return
+        request_id, key, value, if_version = command
+        known = self.db.execute("SELECT 1 FROM request WHERE id = ? AND at > ?", (request_id, index - REMEMBERED))
+        if known.fetchone():
+            return
+        row = self.db.execute("SELECT version FROM kv WHERE key = ?", (key,)).fetchone()
+        version, status = row[0] if row else 0, 412
+        if if_version is None or if_version == version:
+            status = 200
+            if value is None:
+                version = 0
+                self.db.execute("DELETE FROM kv WHERE key = ?", (key,))
+            else:
+                version = index
+                self.db.execute("INSERT OR REPLACE INTO kv VALUES (?, ?, ?)", (key, value, version))
+        self.db.execute("INSERT OR REPLACE INTO request VALUES (?, ?, ?, ?)", (request_id, index, status, version))
+
+    def cover(self, index):
+        """Everything up to index is applied: lets the requests go on that wait for it."""
+        with self.changed:
+            if index > self.covered:
+                self.covered = index
+                self.changed.notify_all()
+
+    def wait_for(self, index, deadline):
+        """Waits until everything up to index is applied. False when the deadline (time.monotonic) came first."""
+        with self.changed:
+            return self.changed.wait_for(lambda: self.covered >= index, max(0.0, deadline - time.monotonic()))
+
+    def result(self, request_id):
+        """(HTTP status, version) of a request that was applied, or None."""
+        with self.changed:
+            return self.db.execute("SELECT status, version FROM request WHERE id = ?", (request_id,)).fetchone()
+
+    def get(self, key):
+        """(value, version), or None."""
+        with self.changed:
+            return self.db.execute("SELECT value, version FROM kv WHERE key = ?", (key,)).fetchone()
+
+    def status(self):
+        """Count, position and a SHA-256 over the sorted keys and values, each preceded by its length in bytes."""
+        digest, records = hashlib.sha256(), 0
+        with self.changed:
+            for pair in self.db.execute("SELECT key, value FROM kv ORDER BY key"):
+                records += 1
+                for text in pair:
+                    data = text.encode()
+                    digest.update(b"%d:" % len(data) + data)
+            return {"records": records, "applied": self.applied, "digest": digest.hexdigest()}

@@ -1,0 +1,121 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Client, credentials } from "@grpc/grpc-js";
+import { service as health } from "grpc-health-check";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { CallFailure, SidecarClient } from "../../src/grpc/client.ts";
+import { endAll, type Running, start, until } from "./command.ts";
+import { freePorts } from "./ports.ts";
+
+let folder: string;
+const clients: SidecarClient[] = [];
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "drain-"));
+});
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.close();
+  await endAll();
+  rmSync(folder, { recursive: true });
+});
+
+interface Served {
+  readonly id: string;
+  readonly running: Running;
+  readonly client: SidecarClient;
+  readonly http: string;
+}
+
+/** Three nodes that elect slowly, so that a leader without followers stays one for a while. */
+async function serveThree(): Promise<Served[]> {
+  const port = await freePorts(9);
+  const at = (k: number, offset: number): string => `127.0.0.1:${port + 3 * k + offset}`;
+  const cluster = [0, 1, 2].map((k) => `n${k + 1}=${at(k, 1)}`).join(",");
+  return [0, 1, 2].map((k) => {
+    const id = `n${k + 1}`;
+    const running = start([
+      ...["serve", "--id", id, "--data-dir", join(folder, id), "--initial-cluster", cluster],
+      ...["--client-address", at(k, 0), "--peer-address", at(k, 1), "--http-address", at(k, 2)],
+      ...["--election-timeout-min-ms", "2500", "--election-timeout-max-ms", "3000"],
+    ]);
+    const client = new SidecarClient(at(k, 0));
+    clients.push(client);
+    return { id, running, client, http: `http://${at(k, 2)}` };
+  });
+}
+
+function reasonOf(error: unknown): string {
+  const failure = error instanceof CallFailure ? error.failure : undefined;
+  return failure?.reason ?? `not refused: ${String(error)}`;
+}
+
+/** By grpc.health.v1. */
+function isServing(address: string): Promise<boolean> {
+  const { Check: check } = health;
+  const client = new Client(address, credentials.createInsecure());
+  return new Promise((resolve, reject) => {
+    if (check === undefined) return reject(new Error("health has a Check"));
+    const { path, requestSerialize, responseDeserialize } = check;
+    client.makeUnaryRequest(path, requestSerialize, responseDeserialize, {}, (error, response) => {
+      client.close();
+      if (error === null) resolve((response as unknown as { status: string }).status === "SERVING");
+      else reject(error);
+    });
+  });
+}
+
+/** A leader with a proposal that can't commit: its followers hang. */
+async function leaderWithPending(): Promise<{ leader: Served; pending: Promise<unknown> }> {
+  const nodes = await serveThree();
+  const leader = await until(
+    () => nodes.map(({ running }) => running.stdout() + running.stderr()).join(""),
+    async () => {
+      const [first] = nodes;
+      const leading = (await first?.client.status(1_000).catch(() => undefined))?.leader;
+      return nodes.find(({ id }) => id === leading);
+    },
+    40_000,
+  );
+  await leader.client.propose(Buffer.from("committed"), 5_000);
+  for (const node of nodes) if (node !== leader) node.running.child.kill("SIGSTOP");
+  const { last } = await leader.client.status(5_000);
+  const pending = leader.client.propose(Buffer.from("pending"), 10_000).catch(reasonOf);
+  await until(
+    () => "the proposal is not appended",
+    async () => (await leader.client.status(5_000)).last > last,
+  );
+  return { leader, pending };
+}
+
+it("refuses what is new with DRAINING, answers what is pending, and ends with 0 within 5 s at SIGTERM", async () => {
+  const { leader, pending } = await leaderWithPending();
+  await until(
+    () => "not serving",
+    () => isServing(leader.client.address),
+  );
+  const askedMs = performance.now();
+  leader.running.child.kill("SIGTERM");
+  await until(
+    () => "still ready",
+    async () => {
+      const response = await fetch(`${leader.http}/readyz`);
+      return response.status === 503 && (await response.text()) === "shutting down\n";
+    },
+  );
+  expect(await isServing(leader.client.address)).toBe(false);
+  expect(await leader.client.propose(Buffer.from("late"), 5_000).catch(reasonOf)).toBe("DRAINING");
+
+  expect(await pending).toBe("OUTCOME_UNKNOWN");
+  expect((await leader.running.finished).code).toBe(0);
+  expect(performance.now() - askedMs).toBeLessThan(5_000);
+}, 90_000);
+
+it("ends at once, with 1, at a second signal", async () => {
+  const { leader, pending } = await leaderWithPending();
+  leader.running.child.kill("SIGTERM");
+  await until(leader.running.stdout, () => leader.running.stdout().includes('"stopping"'));
+  leader.running.child.kill("SIGINT");
+  expect((await leader.running.finished).code).toBe(1);
+  expect(leader.running.stdout()).not.toContain('"stopped"');
+  expect(await pending).toContain("not refused");
+}, 90_000);
