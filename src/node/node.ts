@@ -264,6 +264,8 @@ export class Node implements NodeApi, TransportListener {
       const entry = result instanceof Failure ? undefined : decodeEntries(result[0]?.bytes ?? this.#logId)[0];
       assert(entry?.type === EntryType.logId, "the log's first entry holds its id");
       this.#logId = Uint8Array.from(entry.command);
+      // Subscribers that name a log wait for it.
+      this.#tellApplied();
     });
   }
 
