@@ -243,7 +243,10 @@ export class Node implements NodeApi, TransportListener {
 
   #fetch(fetch: Fetch): void {
     const { first, last, maxBytes } = fetch;
-    this.#ports.storage.read({ first, last, maxBytes, isCommitted: true }, (frames) =>
+    // After a restart a leader may have to read what it doesn't know to be committed: should it be deposed meanwhile, a
+    // truncation can overtake the read.
+    const isCommitted = last <= this.#raft.commitIndex;
+    this.#ports.storage.read({ first, last, maxBytes, isCommitted }, (frames) =>
       this.#input({ kind: "fetched", fetch, frames }),
     );
   }

@@ -1,4 +1,3 @@
-import { assert } from "../assert.ts";
 import { becomeFollower, resetElectionTimer } from "./follower.ts";
 import type { RequestVote, RequestVoteResponse } from "./message.ts";
 import { allMembers, isLost, isQuorum, isVoter } from "./quorum.ts";
@@ -10,14 +9,14 @@ import { type EntryId, MAX_TERM } from "./types.ts";
 export function maybeCampaign(raft: Raft): void {
   resetElectionTimer(raft);
   // With a disk that hangs this node could neither vote for itself nor lead.
-  if (!isVoter(raft.configuration, raft.id) || raft.isDiskOverdue) return;
+  const canLead = isVoter(raft.configuration, raft.id) && !raft.isDiskOverdue && raft.currentTerm < MAX_TERM;
+  if (!canLead) return;
   raft.role = { kind: "preCandidate", votes: new Map([[raft.id, true]]) };
   askForVotes(raft, raft.currentTerm + 1, true);
   countVotes(raft);
 }
 
 function becomeCandidate(raft: Raft): void {
-  assert(raft.currentTerm < MAX_TERM, "terms are used up");
   raft.setHardState(raft.currentTerm + 1, raft.id);
   raft.role = { kind: "candidate", votes: new Map([[raft.id, true]]) };
   resetElectionTimer(raft);

@@ -29,6 +29,9 @@ import {
   type TermStart,
 } from "./types.ts";
 
+/** Messages that wait for a term or vote to become durable. */
+const MAX_HELD_BACK = 1_024;
+
 export interface RaftOptions {
   readonly id: NodeId;
   readonly configuration: Configuration;
@@ -167,7 +170,10 @@ export class Raft {
    * before (Figure 2, "updated on stable storage before responding").
    */
   send(message: Message): void {
-    this.#outbox.push({ message, afterTurn: this.durability.hardStateTurn });
+    const afterTurn = this.durability.hardStateTurn;
+    // While a disk hangs, what it holds up is bounded: any message may be lost.
+    if (this.#outbox.length >= MAX_HELD_BACK && !this.durability.isPersisted(afterTurn)) return;
+    this.#outbox.push({ message, afterTurn });
   }
 
   setHardState(currentTerm: number, votedFor: NodeId): void {

@@ -82,8 +82,7 @@ export class Subscriber {
     switch (frame.case) {
       case "header":
         this.servedBy.push(frame.value.nodeId);
-        if (this.#logId.length === 0) this.#logId = frame.value.logId;
-        else this.#expect(Buffer.compare(this.#logId, frame.value.logId) === 0, "the log id is another");
+        this.#onLogId(frame.value.logId);
         return;
       case "batch":
         this.#expect(Number(frame.value.prevIndex) === this.#position, `a batch after ${frame.value.prevIndex}`);
@@ -98,6 +97,13 @@ export class Subscriber {
       default:
         this.violations.push("an unknown frame");
     }
+  }
+
+  /** Empty until the node knows its own, as just after its start. */
+  #onLogId(logId: Uint8Array): void {
+    if (logId.length === 0) return;
+    if (this.#logId.length === 0) this.#logId = logId;
+    this.#expect(Buffer.compare(this.#logId, logId) === 0, "the log id is another");
   }
 
   #onEntry(entry: LogEntry): void {
