@@ -42,11 +42,11 @@ export const MAX_FRAME_BYTES = 1024 * 1024;
 export const MAX_FRAMES_PER_TURN = 4;
 
 /** Entries of one AppendEntries request. A peer's receive limit is 8 MiB. */
-export const MAX_APPEND_BYTES = 1024 * 1024;
+const MAX_APPEND_BYTES = 1024 * 1024;
 
 /** What one follower may have outstanding. */
-export const MAX_IN_FLIGHT = 64;
-export const MAX_IN_FLIGHT_BYTES = 8 * 1024 * 1024;
+const MAX_IN_FLIGHT = 64;
+const MAX_IN_FLIGHT_BYTES = 8 * 1024 * 1024;
 
 export function raftOptions(
   options: NodeOptions,

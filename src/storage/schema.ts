@@ -2,7 +2,7 @@ import type { Database } from "better-sqlite3";
 import { StorageError } from "./error.ts";
 
 /** Marks the file as ours ("rsid" in ASCII), in the header that `file` and SQLite read. */
-export const APPLICATION_ID = 0x72736964;
+const APPLICATION_ID = 0x72736964;
 
 /**
  * The steps from an empty file to the present schema: step n leads from `user_version` n to n + 1. Landed steps never

@@ -8,7 +8,7 @@ import { ENTRIES_FIELD, encodeFrame } from "../../src/frame/codec.ts";
 import { type EntryId, EntryType, type Frame, MAX_INDEX, MAX_TERM } from "../../src/raft/types.ts";
 
 /** What the generated code writes for the same entries. */
-export function generated(first: EntryId, type: EntryType, payloads: readonly Uint8Array[]): Uint8Array {
+function generated(first: EntryId, type: EntryType, payloads: readonly Uint8Array[]): Uint8Array {
   const entries = payloads.map((command, i) =>
     create(EntrySchema, { index: BigInt(first.index + i), term: BigInt(first.term), type, command }),
   );
@@ -20,14 +20,14 @@ export function expectGenerated(frame: Frame, first: EntryId, payloads: readonly
 }
 
 /** Values on both sides of each varint length, up to `max`. */
-export function aroundVarintLimits(max: number): fc.Arbitrary<number> {
+function aroundVarintLimits(max: number): fc.Arbitrary<number> {
   const limits = [7, 14, 21, 28, 32, 35, 42, 49].map((bits) => 2 ** bits);
   const values = [1, ...limits.flatMap((limit) => [limit - 1, limit, limit + 1]), max];
   return fc.oneof(fc.constantFrom(...values.filter((value) => value <= max)), fc.integer({ min: 1, max }));
 }
 
 export const anyId = fc.record({ index: aroundVarintLimits(MAX_INDEX - 100), term: aroundVarintLimits(MAX_TERM) });
-export const anyPayload = fc.oneof(
+const anyPayload = fc.oneof(
   fc.uint8Array({ maxLength: 20 }),
   fc.constantFrom(0, 1, 100, 126, 127, 128, 129, 16_383, 16_384).map((length) => new Uint8Array(length).fill(length)),
 );

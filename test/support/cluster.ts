@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CallFailure } from "../../src/grpc/client.ts";
@@ -242,13 +242,6 @@ const open = new Set<Cluster>();
 /** For `afterEach` or `afterAll`: ends all clusters, also those of a test that failed. */
 export async function closeClusters(): Promise<void> {
   for (const cluster of [...open]) await cluster.close();
-}
-
-/** Makes a folder that goes with the cluster. */
-export function folderIn(cluster: Cluster, name: string): string {
-  const path = join(cluster.folder, name);
-  mkdirSync(path, { recursive: true });
-  return path;
 }
 
 function agreedLeader(

@@ -29,7 +29,7 @@ export function votersOnly(...voters: NodeId[]): Configuration {
 }
 
 /** The timeouts are 10 ticks, a heartbeat is due every second one, and chance draws nothing but zeros. */
-export function coreOptions(overrides: Partial<RaftOptions> = {}): RaftOptions {
+function coreOptions(overrides: Partial<RaftOptions> = {}): RaftOptions {
   return {
     id: "a",
     configuration: votersOnly("a", "b", "c"),

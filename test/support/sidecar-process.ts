@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { until } from "./wait.ts";
 
-export const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
 /** One line of a node's log. Fields depend on the event. */
 export type LogLine = Readonly<Record<string, unknown>> & { readonly event: string };
@@ -22,17 +22,6 @@ const running = new Set<ChildProcess>();
 process.on("exit", () => {
   for (const child of running) child.kill("SIGKILL");
 });
-
-/** Ends every process that a failed test left behind, by its own id. */
-export async function endAllProcesses(): Promise<void> {
-  await Promise.all(
-    [...running].map(async (child) => {
-      const closed = once(child, "close");
-      child.kill("SIGKILL");
-      await closed;
-    }),
-  );
-}
 
 /** One run of the program, from source. */
 export class SidecarProcess {

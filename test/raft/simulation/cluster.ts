@@ -31,7 +31,7 @@ export interface Faults {
   unreachable: number;
 }
 
-export const CALM: Faults = {
+const CALM: Faults = {
   drop: 0,
   duplicate: 0,
   veryLate: 0,
