@@ -7,7 +7,6 @@ import type { Message } from "../raft/message.ts";
 import { Raft } from "../raft/raft.ts";
 import type { TurnWrite } from "../raft/ready.ts";
 import { EntryType, type Frame, type NodeId } from "../raft/types.ts";
-import type { Storage } from "../storage/storage.ts";
 import type {
   MemberStatus,
   NodeApi,
@@ -17,30 +16,18 @@ import type {
   ReadIndexResult,
   StateEvent,
 } from "./api.ts";
-import type { Clock } from "./clock.ts";
 import { nodeState, peerStatuses, stateEvent } from "./describe.ts";
 import { draining } from "./failures.ts";
 import type { Handshaker } from "./handshake.ts";
 import { readLog } from "./log-reader.ts";
 import { Members } from "./members.ts";
 import { type NodeOptions, raftOptions } from "./options.ts";
+import type { NodePorts } from "./ports.ts";
 import { Readiness } from "./readiness.ts";
 import { Requests } from "./requests.ts";
 import { Ticker } from "./ticker.ts";
 import type { ForwardOutcome, ForwardRequest, Transport, TransportListener } from "./transport.ts";
 import { Watch } from "./watch.ts";
-
-/** What a node is built on. All of it is simulated in the simulation. */
-export interface NodePorts {
-  readonly clock: Clock;
-  /** An integer from 0 to below `bound`. */
-  readonly random: (bound: number) => number;
-  readonly storage: Storage;
-  /** A change of role, term or leader, for the log. */
-  readonly onStateEvent: (event: StateEvent) => void;
-  /** A broken invariant or a failed disk. The node does nothing any more, and the process has to end. */
-  readonly onFatal: (error: unknown) => void;
-}
 
 /** How often proposals and barriers are looked through for those whose time is up. */
 const EXPIRY_INTERVAL_MS = 50;

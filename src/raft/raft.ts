@@ -171,7 +171,7 @@ export class Raft {
    */
   send(message: Message): void {
     const afterTurn = this.durability.hardStateTurn;
-    // While a disk hangs, what it holds up is bounded: any message may be lost.
+    // While a disk hangs, what it holds up is bounded; a message may always be lost.
     if (this.#outbox.length >= MAX_HELD_BACK && !this.durability.isPersisted(afterTurn)) return;
     this.#outbox.push({ message, afterTurn });
   }

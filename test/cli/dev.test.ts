@@ -2,8 +2,8 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, it } from "vitest";
+import { freePorts } from "../support/ports.ts";
 import { endAll, type Running, run, runHere, start, until } from "./command.ts";
-import { freePorts } from "./ports.ts";
 
 let folder = "";
 afterEach(async () => {

@@ -5,8 +5,8 @@ import { Client, credentials } from "@grpc/grpc-js";
 import { service as health } from "grpc-health-check";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { CallFailure, SidecarClient } from "../../src/grpc/client.ts";
+import { freePorts } from "../support/ports.ts";
 import { endAll, type Running, start, until } from "./command.ts";
-import { freePorts } from "./ports.ts";
 
 let folder: string;
 const clients: SidecarClient[] = [];

@@ -3,8 +3,8 @@ import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { freePorts } from "../support/ports.ts";
 import { endAll, type Running, run, runHere, start, until } from "./command.ts";
-import { freePorts } from "./ports.ts";
 
 // Each starts processes, and other tests run beside these.
 vi.setConfig({ testTimeout: 60_000 });

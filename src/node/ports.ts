@@ -1,0 +1,15 @@
+import type { Storage } from "../storage/storage.ts";
+import type { StateEvent } from "./api.ts";
+import type { Clock } from "./clock.ts";
+
+/** What a node is built on. All of it is simulated in the simulation. */
+export interface NodePorts {
+  readonly clock: Clock;
+  /** An integer from 0 to below `bound`. */
+  readonly random: (bound: number) => number;
+  readonly storage: Storage;
+  /** A change of role, term or leader, for the log. */
+  readonly onStateEvent: (event: StateEvent) => void;
+  /** A broken invariant or a failed disk. The node does nothing any more, and the process has to end. */
+  readonly onFatal: (error: unknown) => void;
+}
