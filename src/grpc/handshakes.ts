@@ -54,6 +54,7 @@ export class Handshakes {
 
   /** A member did not accept this node. */
   onRefusedBy(member: NodeId, failure: Failure): void {
+    this.#handshaker.onRefusedBy(member, failure);
     this.#logOnce("refusedBy", member, failure, "refused by a peer");
   }
 

@@ -34,4 +34,6 @@ export interface Handshaker {
    * disk.
    */
   onMet(member: NodeId): void;
+  /** The member that was dialed refused this node. */
+  onRefusedBy(member: NodeId, refusal: Failure): void;
 }

@@ -22,6 +22,8 @@ export class Members implements Handshaker {
   readonly #onBootstrapped: () => void;
   readonly #known = new Map<NodeId, MemberRecord>();
   readonly #met = new Set<NodeId>();
+  /** Why a member and this node don't accept each other; the latest reason. */
+  readonly #refusals = new Map<NodeId, Failure>();
   readonly #digest: Uint8Array;
   #isBootstrapped: boolean;
 
@@ -43,6 +45,16 @@ export class Members implements Handshaker {
   /** Those whom this node has never met, of whom it needs word before it takes part. */
   get missing(): NodeId[] {
     return this.#others().filter((id) => !this.#met.has(id));
+  }
+
+  /** What keeps this node from taking part, for people; "" when it does. */
+  get waitsFor(): string {
+    if (this.#isBootstrapped) return "";
+    const missing = this.missing.map((id) => {
+      const refusal = this.#refusals.get(id);
+      return refusal === undefined ? id : `${id} (${refusal.reason}: ${refusal.message})`;
+    });
+    return `it takes part once it has met all initial members; not yet met: ${missing.join(", ")}`;
   }
 
   /** A node without others has nobody to meet. */
@@ -84,7 +96,10 @@ export class Members implements Handshaker {
 
   check(handshake: Handshake, dialed: NodeId | undefined, done: (refusal: Failure | undefined) => void): void {
     const refusal = this.#refusalOf(handshake, dialed);
-    if (refusal !== undefined) return done(refusal);
+    if (refusal !== undefined) {
+      if (dialed !== undefined) this.#refusals.set(dialed, refusal);
+      return done(refusal);
+    }
     const { sender, incarnation, clientAddress, peerAddress } = handshake;
     const known = this.#known.get(sender);
     const isNews = known?.clientAddress !== clientAddress || known.peerAddress !== peerAddress;
@@ -96,8 +111,13 @@ export class Members implements Handshaker {
     else done(undefined);
   }
 
+  onRefusedBy(member: NodeId, refusal: Failure): void {
+    this.#refusals.set(member, refusal);
+  }
+
   onMet(member: NodeId): void {
     this.#met.add(member);
+    this.#refusals.delete(member);
     this.#maybeBootstrap();
   }
 
@@ -132,7 +152,8 @@ export class Members implements Handshaker {
       return refuse("UNKNOWN_PEER", "not a member that is expected here: check --initial-cluster", sender, expected);
     }
     if (!equal(handshake.bootstrapDigest, own.bootstrapDigest)) {
-      const why = `${sender} was bootstrapped with other voters: give all nodes the same ids in --initial-cluster`;
+      const voters = [...this.#storage.recovered.bootstrapVoters].sort().join(",");
+      const why = `${sender} was bootstrapped with other voters than ${voters}: give all nodes the same --initial-cluster`;
       return refuse("CLUSTER_MISMATCH", why, hex(handshake.bootstrapDigest), hex(own.bootstrapDigest));
     }
     if (handshake.incarnation.length !== 16) {

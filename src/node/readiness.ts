@@ -20,9 +20,7 @@ export class Readiness {
 
   /** For people; "" when ready. */
   notReadyReason(): string {
-    if (!this.#members.isBootstrapped) {
-      return `it takes part once it has met all initial members; not yet met: ${this.#members.missing.join(", ")}`;
-    }
+    if (!this.#members.isBootstrapped) return this.#members.waitsFor;
     const nowMs = this.#clock.nowMs();
     if (this.#raft.leader !== "") this.#leaderSeenMs = nowMs;
     if (nowMs - this.#leaderSeenMs < LEADERLESS_GRACE_MS) return "";

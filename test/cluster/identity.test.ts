@@ -53,7 +53,10 @@ describe("a voter that comes back with an emptied directory", () => {
     for (const peer of [n1, n2])
       expect(await refusedBy(peer, n3, "INCARNATION_MISMATCH")).toContain("may have forgotten");
     const status = await n3.client.status();
-    expect(status).toMatchObject({ ready: false, notReadyReason: expect.stringContaining("not yet met: n1, n2") });
+    expect(status).toMatchObject({
+      ready: false,
+      notReadyReason: expect.stringMatching(/not yet met: n1 \(INCARNATION_MISMATCH.*, n2 \(INCARNATION_MISMATCH/),
+    });
     expect((await fetch(`http://${n3.httpAddress}/readyz`)).status).toBe(503);
 
     const leader = await cluster.leader([n1, n2]);
