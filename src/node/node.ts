@@ -82,6 +82,7 @@ export class Node implements NodeApi, TransportListener {
   start(transport: Transport): void {
     this.#transport = transport;
     this.#expireRegularly();
+    this.#schedule();
     if (this.#members.isBootstrapped) this.#ticker.start();
     else this.#members.start();
   }
@@ -189,7 +190,8 @@ export class Node implements NodeApi, TransportListener {
   }
 
   #schedule(): void {
-    if (this.#isTurnDue || this.#isStopped) return;
+    // The listeners are open before the node is started: what comes until then waits for the first turn.
+    if (this.#isTurnDue || this.#isStopped || this.#transport === undefined) return;
     this.#isTurnDue = true;
     this.#ports.clock.defer(() => {
       this.#isTurnDue = false;
