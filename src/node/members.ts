@@ -166,7 +166,7 @@ export class Members implements Handshaker {
     if (known !== undefined && !equal(known, handshake.incarnation)) {
       const why =
         `${sender} has lost the data directory that it had and may have forgotten a vote: ` +
-        "it cannot take part until that directory is restored";
+        "it cannot take part without that very directory as it last was (an older copy is no better)";
       return refuse("INCARNATION_MISMATCH", why, hex(handshake.incarnation), hex(known));
     }
     return undefined;
