@@ -88,6 +88,7 @@ class ProposeStream {
       if (items.length > 1 && bytes > MAX_MESSAGE_BYTES) {
         throw invalidArgument("items", `must have at most ${MAX_MESSAGE_BYTES} bytes a message, have ${bytes}`);
       }
+      this.#requireUniqueIds(items);
       this.#propose(items);
     } catch (error) {
       if (error instanceof Failure) this.#endAfterAnswers(error);
@@ -101,7 +102,7 @@ class ProposeStream {
     const accepted: ProposeItem[] = [];
     let bytes = 0;
     for (const [i, item] of items.entries()) {
-      const refusal = this.#refuse(item, `items[${i}]`);
+      const refusal = refuseCommand(item.command, this.#maxCommandBytes, `items[${i}].command`);
       if (refusal !== undefined) {
         this.#push(failed(item.requestId, refusal), 0);
         continue;
@@ -120,14 +121,21 @@ class ProposeStream {
     });
   }
 
-  #refuse(item: ProposeItem, path: string): Failure | undefined {
-    if (this.#requestIds.has(item.requestId)) {
-      return invalidArgument(
-        `${path}.request_id`,
-        `must be unique among the items in flight, ${item.requestId} is not`,
-      );
+  /**
+   * A second item of the same id can't be answered: its refusal would be taken for the first one's. So nothing of its
+   * message is proposed, and the stream ends.
+   */
+  #requireUniqueIds(items: readonly ProposeItem[]): void {
+    const ids = new Set<bigint>();
+    for (const [i, { requestId }] of items.entries()) {
+      if (ids.has(requestId) || this.#requestIds.has(requestId)) {
+        throw invalidArgument(
+          `items[${i}].request_id`,
+          `must be unique among the items in flight, ${requestId} is not`,
+        );
+      }
+      ids.add(requestId);
     }
-    return refuseCommand(item.command, this.#maxCommandBytes, `${path}.command`);
   }
 
   #onResult(items: readonly ProposeItem[], bytes: number, result: ProposalResult): void {

@@ -124,21 +124,30 @@ describe("ProposeStream", () => {
       items: [
         { requestId: 0n, command: command("good") },
         { requestId: 1n, command: new Uint8Array(0) },
-        { requestId: 0n, command: command("in flight already") },
         { requestId: 2n, command: command("good, too") },
       ],
     };
     stream.write(create(ProposeStreamRequestSchema, request));
-    await received.until((messages) => messages.flatMap((message) => message.results).length === 4);
+    await received.until((messages) => messages.flatMap((message) => message.results).length === 3);
     const results = received.messages.flatMap((message) => message.results);
     const reasons = results.map(({ requestId, outcome }) =>
       outcome.case === "error" ? `${requestId} ${outcome.value.reason}` : `${requestId} committed`,
     );
-    expect(reasons.toSorted()).toEqual(["0 INVALID_ARGUMENT", "0 committed", "1 INVALID_ARGUMENT", "2 committed"]);
+    expect(reasons.toSorted()).toEqual(["0 committed", "1 INVALID_ARGUMENT", "2 committed"]);
     stream.write(create(ProposeStreamRequestSchema, { items: items(0, 1) }));
-    await received.until((messages) => messages.flatMap((message) => message.results).length === 5);
+    await received.until((messages) => messages.flatMap((message) => message.results).length === 4);
     stream.end();
     expect((await received.end()).code).toBe(status.OK);
+  });
+
+  it("gives no id two results: a message that repeats one is not proposed, and ends the stream", async () => {
+    const stream = openBidi(sidecar.client, LogService.method.proposeStream);
+    const received = new Received(stream);
+    stream.write(create(ProposeStreamRequestSchema, { items: items(0, 3) }));
+    stream.write(create(ProposeStreamRequestSchema, { items: [...items(10, 1), ...items(11, 1), ...items(10, 1)] }));
+    expect((await received.end()).code).toBe(status.INVALID_ARGUMENT);
+    const results = received.messages.flatMap((message) => message.results);
+    expect(results.map(({ requestId }) => Number(requestId)).toSorted((a, b) => a - b)).toEqual([0, 1, 2]);
   });
 
   it("is ended with INVALID_ARGUMENT for a message out of bounds, after everything before it is answered", async () => {

@@ -132,6 +132,7 @@ export declare const ProposeStreamRequestSchema: GenMessage<ProposeStreamRequest
 export declare type ProposeItem = Message<"raft.v1.ProposeItem"> & {
   /**
    * Chosen by the client, returned with the result. Unique among the stream's items in flight; zero is allowed.
+   * A message that repeats one is not proposed, and ends the stream with INVALID_ARGUMENT once all before is answered.
    *
    * @generated from field: uint64 request_id = 1;
    */
