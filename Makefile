@@ -75,13 +75,42 @@ proto-landed: $(STAMP) ## Record the protos as landed: from then on, buf breakin
 test: build ## Run all tests
 	vitest run $(VITEST_ARGS)
 
+COVERED := src/raft src/node src/session
+.PHONY: coverage
+coverage: $(STAMP) ## Show what the core's, the node's and the simulation's tests reach; less than 95 % of branches fails
+	vitest run --reporter=dot --coverage $(COVERED:%=--coverage.include='%/**') --coverage.reporter=text \
+	  --coverage.thresholds.branches=95 test/raft test/node test/session test/apply test/scenarios test/simulation
+
+SEEDS ?= 2000
+.PHONY: sim
+sim: $(STAMP) ## Simulate clusters in trouble: SEEDS=2000 of them, or SEED=7 with a transcript
+	@$(NODE) test/simulation/run.ts $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(SIM_ARGS)
+
+MESSAGES ?= 50000
+.PHONY: fuzz
+fuzz: $(STAMP) ## Send MESSAGES=50000 fuzzed messages to three nodes, over all RPCs of all listeners; SEED=7 repeats a run
+	@$(NODE) test/hostile/run.ts --messages $(MESSAGES) $(if $(SEED),--seed $(SEED)) $(if $(BATCH),--batch $(BATCH))
+
+.PHONY: mutants
+mutants: $(STAMP) ## Break the program on purpose, by the named mutants and then by StrykerJS: all must be noticed
+	$(NODE) test/mutants/run.ts
+	stryker run
+
+.PHONY: model
+model: $(STAMP) ## Explore three cores exhaustively within bounds, at most MODEL_MINUTES (30) and 8 GiB
+	$(NODE) --max-semi-space-size=32 test/model/main.ts $(BOUNDS)
+
 .PHONY: demo
 demo: build ## Load real data through three Python services while the leader is killed; needs Python 3
 	examples/demo/run.sh
 
 .PHONY: test-polyglot
-test-polyglot: build ## Test the Python service against a live cluster with leader kills; needs Python 3
+test-polyglot: build ## Test the Python and Go services and clients against live clusters with kills; needs Python 3, and Go
 	test/polyglot/run.sh
+
+.PHONY: test-powerloss
+test-powerloss: $(STAMP) ## Cut the power of recorded nodes and open what is left; SEED=7 repeats the choices; needs Linux and cc
+	@$(NODE) test/powerloss/run.ts $(if $(SEED),--seed $(SEED)) $(POWERLOSS_ARGS)
 
 .PHONY: clean
 clean: ## Remove what was built and installed

@@ -8,6 +8,7 @@ export type Reason =
   | "NOT_APPENDED"
   | "OUTCOME_UNKNOWN"
   | "TERM_CHANGED"
+  | "SEQUENCE_TOO_OLD"
   | "NOT_LEADER"
   | "OVERLOADED"
   | "COMPACTED"

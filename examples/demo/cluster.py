@@ -65,6 +65,14 @@ def end_process(process, number, seconds):
         process.wait()
 
 
+def sidecar():
+    """The start of a command line of the sidecar that was built here."""
+    node, main = ROOT / "node_modules/.bin/node", ROOT / "dist/main.js"
+    if not node.exists() or not main.exists():
+        raise Failed(f"{main.relative_to(ROOT)} or the pinned Node is missing: run `make build`")
+    return [node, main]
+
+
 class Cluster:
     """`raft-sidecar dev --restart` in a folder of its own: a node that is killed comes back by itself."""
 
@@ -79,12 +87,9 @@ class Cluster:
     def start(self):
         for port in (self.base_port + 10 * k + j for k in range(len(self.ids)) for j in range(4)):
             require_free(port)
-        node, main = ROOT / "node_modules/.bin/node", ROOT / "dist/main.js"
-        if not node.exists() or not main.exists():
-            raise Failed(f"{main.relative_to(ROOT)} or the pinned Node is missing: run `make build`")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.output = self.folder.parent / f"{self.folder.name}.out"
-        command = [node, main, "dev", "--nodes", str(len(self.ids)), "--base-port", str(self.base_port)]
+        command = [*sidecar(), "dev", "--nodes", str(len(self.ids)), "--base-port", str(self.base_port)]
         command += ["--data-dir", self.folder, "--restart"]
         with self.output.open("ab") as output:
             # A session of its own: Ctrl-C at our terminal reaches only us, and we end the rest in order.
@@ -127,19 +132,25 @@ class Cluster:
 
     def ready(self):
         """Whether every node answers, and all agree on one leader and term."""
-        if self.process.poll() is not None:
-            raise Failed(f"the cluster ended by itself:\n{self.output.read_text(errors='replace')[-2000:]}")
+        self.require_running()
         states = self.states()
         return (
             all(states) and len({(state.term, state.leader_id) for state in states}) == 1 and states[0].leader_id != ""
         )
 
+    def require_running(self):
+        if self.process.poll() is not None:
+            raise Failed(f"the cluster ended by itself:\n{self.output.read_text(errors='replace')[-2000:]}")
+
     def wait_ready(self):
         wait_until("nodes that agree on a leader", self.ready, 60)
 
+    def wait_leader(self):
+        return wait_until("a leader", self.leader, 30)
+
     def kill_leader(self):
         """Kills the leader with SIGKILL and returns its node id and process id."""
-        leader = wait_until("a leader", self.leader, 30)
+        leader = self.wait_leader()
         pid = self.pid(leader)
         os.kill(pid, signal.SIGKILL)
         return leader, pid
@@ -150,7 +161,8 @@ class Cluster:
 
 
 class Service:
-    """One python-kv process, with the k-th node as its own sidecar."""
+    """One process of an example service, python-kv unless a subclass says otherwise, with the k-th node as its own
+    sidecar."""
 
     def __init__(self, cluster, folder, k):
         self.name, self.k = f"kv{k + 1}", k
@@ -161,14 +173,16 @@ class Service:
 
     def start(self):
         require_free(self.port)
-        command = [sys.executable, KV / "kv.py", "--port", str(self.port), "--database", self.database]
-        command += ["--nodes", ",".join(self.nodes)]
+        command = [*self.program(), "--port", str(self.port), "--nodes", ",".join(self.nodes)]
         self.output = self.folder / f"{self.name}.out"
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
             )
         wait_until(f"{self.name} to listen", self.listening, 30)
+
+    def program(self):
+        return [sys.executable, KV / "kv.py", "--database", self.database]
 
     def listening(self):
         if self.process.poll() is not None:

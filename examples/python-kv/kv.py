@@ -2,11 +2,11 @@
 
 import argparse
 import json
+import re
 import signal
 import sys
 import threading
 import time
-import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
@@ -15,7 +15,6 @@ from store import Store, encode
 
 REQUEST_SECONDS = 15.0
 MAX_KEY_BYTES = 1024
-# JSON can make six bytes of one, and a command may have 1 MiB.
 MAX_VALUE_BYTES = 128 * 1024
 MAX_ID_BYTES = 128
 MAX_REQUESTS = 64
@@ -53,8 +52,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/_status":
             return self.answer(200, {**store.status(), "retries": sidecar.retries})
         key = self.key()
-        # Only what is applied after this barrier is sure to include every write that was answered before.
-        if not store.wait_for(sidecar.read_index(deadline), deadline):
+        # Only after this barrier is every write included that was answered before.
+        if not sidecar.barrier(deadline):
             raise NotWritten()
         found = store.get(key)
         if found is None:
@@ -62,23 +61,17 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(200, found[0].encode(), {"ETag": f'"{found[1]}"'})
 
     def write(self, deadline):
-        sidecar, store = self.server.sidecar, self.server.store
         value, key, if_version = self.value(), self.key(), self.condition()
-        request_id = self.headers.get("Idempotency-Key") or uuid.uuid4().hex
-        if len(request_id.encode()) > MAX_ID_BYTES:
-            raise BadRequest(f"an Idempotency-Key has at most {MAX_ID_BYTES} bytes")
-        headers = {"Idempotency-Key": request_id}
+        request_id = self.headers.get("Idempotency-Key", "")
+        if len(request_id) > MAX_ID_BYTES or not request_id.isascii():
+            raise BadRequest(f"an Idempotency-Key has at most {MAX_ID_BYTES} bytes, all ASCII")
         try:
-            index = sidecar.propose(encode(request_id, key, value, if_version), deadline)
-            # Committed, but whether its condition held is known only once it is applied, here as everywhere.
-            applied = store.wait_for(index, deadline) and store.result(request_id)
-            if not applied:
-                raise OutcomeUnknown()
+            # Whether the condition held is known only once the command is applied, here as everywhere.
+            status, version = self.server.sidecar.propose(encode(request_id, key, value, if_version), deadline)
         except OutcomeUnknown:
-            error = "outcome unknown; a retry with the same Idempotency-Key, at any of the services, is safe"
-            return self.answer(504, {"error": error}, headers)
-        status, version = applied
-        self.answer(status, {"version": version}, {**headers, "ETag": f'"{version}"'})
+            error = "outcome unknown; a retry, at any of the services, is safe with the same Idempotency-Key only"
+            return self.answer(504, {"error": error})
+        self.answer(status, {"version": version}, {"ETag": f'"{version}"'})
 
     def key(self):
         key = unquote(self.path.removeprefix("/kv/"), errors="strict")
@@ -103,9 +96,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers.get("If-None-Match") == "*":
             return 0
         match = self.headers.get("If-Match")
-        if match is not None and not match.strip('"').isdecimal():
+        if match is None:
+            return None
+        if not re.fullmatch(r'"?[0-9]{1,16}"?', match):
             raise BadRequest("If-Match takes one ETag, as a GET returns it")
-        return None if match is None else int(match.strip('"'))
+        return int(match.strip('"'))
 
     def handle_limited(self, handle):
         retry_soon = {"Retry-After": "1"}
@@ -145,12 +140,13 @@ def main():
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
-    server = Server(options.port, Sidecar(options.nodes.split(",")), Store(options.database))
+    store = Store(options.database)
+    server = Server(options.port, Sidecar(options.nodes.split(","), store), store)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"http://127.0.0.1:{options.port}/kv/", flush=True)
     try:
         # In the main thread: when the store or the log fails, so does the process.
-        server.sidecar.follow(server.store)
+        server.sidecar.follow()
     except WrongLog as error:
         sys.exit(f"{options.database} does not go with this log: {error}")
     except KeyboardInterrupt:

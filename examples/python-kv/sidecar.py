@@ -2,10 +2,12 @@
 
 import itertools
 import pathlib
+import queue
 import random
 import sys
 import threading
 import time
+import uuid
 
 import grpc
 from google.rpc import error_details_pb2
@@ -15,7 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent / "stubs"))
 from raft.v1 import log_pb2, log_pb2_grpc  # noqa: E402  (made by setup.sh)
 
 # With these reasons, and no others, a command is certainly not in the log.
-NOT_WRITTEN = {"NO_LEADER", "DRAINING", "NOT_APPENDED", "OVERLOADED"}
+NOT_WRITTEN = {"NO_LEADER", "DRAINING", "NOT_APPENDED", "OVERLOADED", "DATA_LOSS"}
 # One attempt at one node. Long enough for an election, short enough to leave a node that hangs.
 ATTEMPT_SECONDS = 3.0
 CHANNEL_OPTIONS = [
@@ -31,11 +33,11 @@ CHANNEL_OPTIONS = [
 
 
 class NotWritten(Exception):
-    """No node took the command or the barrier: a retry is safe, whatever the command."""
+    """The command is not in the log and will never be."""
 
 
 class OutcomeUnknown(Exception):
-    """The command may be in the log, now or later. A retry is safe only with the same request id."""
+    """The command may be in the log, now or later."""
 
 
 class Refused(Exception):
@@ -63,45 +65,79 @@ def explain(error):
 
 
 class Sidecar:
-    def __init__(self, addresses):
+    def __init__(self, addresses, store):
         """addresses: host:port of every node's client listener, our own sidecar's first."""
         channels = [grpc.insecure_channel(address, options=CHANNEL_OPTIONS) for address in addresses]
         self.stubs = [log_pb2_grpc.LogServiceStub(channel) for channel in channels]
-        self.retries = 0
+        self.store, self.retries = store, 0
+        # Names this process, not this copy: the next one starts to count at 1 again.
+        self.client_id, self.sequences = uuid.uuid4().hex, itertools.count(1)
+        # Where the apply loop puts the result of each sequence that a request waits for.
+        self.waiting = {}
 
     def propose(self, command, deadline):
-        """Proposes until a node says that the command is committed, and returns its index. Since an attempt may succeed
-        without our learning of it, the command may be committed more than once: it must carry an id, and the state
-        machine must skip an id that it knows."""
+        """Proposes until the command is applied here, and returns the state machine's result. All attempts have one
+        sequence, so the command is appended once, however many of them reach the log."""
+        sequence, events = next(self.sequences), queue.SimpleQueue()
+        request = log_pb2.ProposeRequest(command=command, client_id=self.client_id, sequence=sequence)
+        self.waiting[sequence] = events
+        try:
+            return self._propose(request, events, deadline)
+        finally:
+            del self.waiting[sequence]
+
+    def _propose(self, request, events, deadline):
+        """events: gets each call when it has ended, and the result whenever the apply loop comes to it. That may be
+        before the call has ended, and after it has failed."""
         unknown = False
-        request = log_pb2.ProposeRequest(command=command)
         for attempt, stub, timeout in self._attempts(deadline):
-            try:
-                return stub.Propose(request, timeout=timeout).index
-            except grpc.RpcError as error:
-                reason, wait_seconds = explain(error)
-                if reason == "INVALID_ARGUMENT":
-                    raise Refused(error.details()) from error
-                unknown = unknown or reason not in NOT_WRITTEN
-                self._pause(attempt, wait_seconds, deadline)
+            call = stub.Propose.future(request, timeout=timeout)
+            call.add_done_callback(events.put)
+            event = events.get()
+            if event is call:
+                error = call.exception()
+                if error is None:
+                    wait_seconds, unknown = deadline - time.monotonic(), True
+                else:
+                    reason, wait_seconds = explain(error)
+                    if reason == "INVALID_ARGUMENT":
+                        raise Refused(error.details()) from error
+                    if reason == "SEQUENCE_TOO_OLD":
+                        return self._find_out(events, deadline)
+                    unknown = unknown or reason not in NOT_WRITTEN
+                    wait_seconds = self._pause_seconds(attempt, wait_seconds, deadline)
+                event = next_event(events, wait_seconds)
+            if event is not None:
+                return event
         raise OutcomeUnknown() if unknown else NotWritten()
 
-    def read_index(self, deadline):
-        """The index that must be applied before a read that came before this call may be answered."""
+    def _find_out(self, events, deadline):
+        """1,024 later sequences have passed this one. It can't be appended any more, so that it is applied below a
+        barrier taken now, or never."""
+        if not self.barrier(deadline):
+            raise OutcomeUnknown()
+        result = next_event(events, 0)
+        if result is None:
+            raise NotWritten()
+        return result
+
+    def barrier(self, deadline):
+        """Waits until everything is applied here that was acknowledged anywhere before this call. False when that could
+        not be had in time."""
         for attempt, stub, timeout in self._attempts(deadline):
             try:
-                return stub.ReadIndex(log_pb2.ReadIndexRequest(), timeout=timeout).index
+                return self.store.wait_for(stub.ReadIndex(log_pb2.ReadIndexRequest(), timeout=timeout).index, deadline)
             except grpc.RpcError as error:
-                self._pause(attempt, explain(error)[1], deadline)
-        raise NotWritten()
+                time.sleep(self._pause_seconds(attempt, explain(error)[1], deadline))
+        return False
 
-    def follow(self, store):
+    def follow(self):
         """Feeds the store with what is committed, for ever: from our own sidecar where that answers, else from another
         node, which has the same log."""
         turn = 0
         while True:
             try:
-                for _ in self._follow_once(self.stubs[turn % len(self.stubs)], store):
+                for _ in self._follow_once(self.stubs[turn % len(self.stubs)]):
                     turn = -1  # This node answers. When the stream ends, start again with our own.
             except grpc.RpcError as error:
                 reason, _ = explain(error)
@@ -110,7 +146,8 @@ class Sidecar:
             turn += 1
             time.sleep(random.uniform(0.02, 0.1))
 
-    def _follow_once(self, stub, store):
+    def _follow_once(self, stub):
+        store = self.store
         request = log_pb2.ApplyStreamRequest(after_index=store.applied, after_term=store.term, log_id=store.log_id)
         sent, call = store.applied, stub.ApplyStream(request)
         # The header comes at once, whatever there is to send. A node that hangs doesn't send it.
@@ -127,7 +164,8 @@ class Sidecar:
                         return  # The node did not know its log's name when it sent the header. Now it does.
                     if response.batch.prev_index > sent:
                         raise WrongLog(f"nothing was sent between {sent} and {response.batch.prev_index}")
-                    store.apply(response.batch.entries)
+                    for entry, result in store.apply(response.batch.entries):
+                        self._complete(entry, result)
                     sent = response.batch.last_index
                     store.cover(sent)
                 elif frame == "progress":
@@ -138,6 +176,11 @@ class Sidecar:
             give_up.cancel()
             call.cancel()
 
+    def _complete(self, entry, result):
+        events = self.waiting.get(entry.sequence) if entry.client_id == self.client_id else None
+        if events is not None:
+            events.put(result)
+
     def _attempts(self, deadline):
         for attempt in itertools.count():
             remaining = deadline - time.monotonic()
@@ -145,7 +188,15 @@ class Sidecar:
                 return
             yield attempt, self.stubs[attempt % len(self.stubs)], min(remaining, ATTEMPT_SECONDS)
 
-    def _pause(self, attempt, wait_seconds, deadline):
+    def _pause_seconds(self, attempt, wait_seconds, deadline):
         self.retries += 1
         wait_seconds = max(wait_seconds, min(0.02 * 2**attempt, 0.5) * random.uniform(0.5, 1.0))
-        time.sleep(max(0.0, min(wait_seconds, deadline - time.monotonic())))
+        return max(0.0, min(wait_seconds, deadline - time.monotonic()))
+
+
+def next_event(events, seconds):
+    """The next event, or None when none came in time."""
+    try:
+        return events.get(timeout=max(0.0, seconds))
+    except queue.Empty:
+        return None

@@ -1,13 +1,17 @@
 """The state machine: keys and values in SQLite, and in the same transactions how far the log was applied."""
 
 import hashlib
-import json
+import re
 import sqlite3
 import threading
 import time
 
-# How many log positions the result of a request is remembered. A retry that comes later than that is a new request.
+# How many log positions the result of a caller's request is remembered. A repetition later than that is a new request.
 REMEMBERED = 100_000
+
+# Condition, then the lengths of id, key and value in bytes: as strict as can be, so that in every language the same
+# commands are valid.
+HEADER = re.compile(rb"kv1 (-|[0-9]{1,16}) ([0-9]{1,7}) ([0-9]{1,7}) (-|[0-9]{1,7})\n")
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY, value TEXT NOT NULL, version INTEGER NOT NULL) WITHOUT ROWID;
@@ -20,21 +24,29 @@ INSERT INTO position SELECT 0, 0, x'' WHERE NOT EXISTS (SELECT * FROM position);
 
 
 def encode(request_id, key, value, if_version):
-    """A command. A value of None deletes; if_version None means always, 0 means only where the key is absent."""
-    command = {"id": request_id, "key": key, "value": value, "if_version": if_version}
-    return json.dumps(command, ensure_ascii=False).encode()
+    """A command. A value of None deletes; if_version None means always, 0 means only where the key is absent. An empty
+    request_id is none."""
+    parts = [request_id.encode(), key.encode(), b"" if value is None else value.encode()]
+    condition = "-" if if_version is None else if_version
+    header = f"kv1 {condition} {len(parts[0])} {len(parts[1])} {'-' if value is None else len(parts[2])}\n"
+    return header.encode() + b"".join(parts)
 
 
 def decode(data):
     """The four fields of a command, or None for what another program proposed to the same log."""
-    try:
-        command = json.loads(data.decode())
-        request_id, key, value, if_version = (command[name] for name in ("id", "key", "value", "if_version"))
-        for text in (request_id, key, "" if value is None else value):
-            text.encode()
-        return (request_id, key, value, if_version) if if_version is None or type(if_version) is int else None
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+    header = HEADER.match(data)
+    if header is None:
         return None
+    condition, *lengths = header.groups()
+    id_end, key_size, value_size = (0 if length == b"-" else int(length) for length in lengths)
+    rest, key_end = data[header.end() :], id_end + key_size
+    if len(rest) != key_end + value_size:
+        return None
+    try:
+        request_id, key, value = rest[:id_end].decode(), rest[id_end:key_end].decode(), rest[key_end:].decode()
+    except UnicodeDecodeError:
+        return None
+    return request_id, key, None if lengths[2] == b"-" else value, None if condition == b"-" else int(condition)
 
 
 class Store:
@@ -57,14 +69,15 @@ class Store:
             self.log_id = log_id
 
     def apply(self, entries):
-        """Applies committed entries in one transaction with their position, and skips those it already has."""
+        """Applies committed entries in one transaction with their position, and skips those it already has. Returns
+        (entry, (HTTP status, version)) of each that it applied."""
         with self.changed:
             self.db.execute("BEGIN IMMEDIATE")
             try:
-                applied, term = self.applied, self.term
+                applied, term, results = self.applied, self.term, []
                 for entry in entries:
                     if entry.index > applied:
-                        self._apply_one(entry.index, entry.command)
+                        results.append((entry, self._apply_one(entry.index, entry.command)))
                         applied, term = entry.index, entry.term
                 self.db.execute("DELETE FROM request WHERE at <= ?", (applied - REMEMBERED,))
                 self.db.execute("UPDATE position SET applied = ?, term = ?", (applied, term))
@@ -74,17 +87,20 @@ class Store:
                     self.db.execute("ROLLBACK")
                 raise
             self.applied, self.term = applied, term
+        return results
 
     def _apply_one(self, index, data):
         # Nothing here may depend on anything but the log up to `index`, or the replicas would come apart. That is why
         # a remembered request is looked up by position: old rows are deleted at different moments on each replica.
         command = decode(data)
         if command is None:
-            return
+            return None
         request_id, key, value, if_version = command
-        known = self.db.execute("SELECT 1 FROM request WHERE id = ? AND at > ?", (request_id, index - REMEMBERED))
-        if known.fetchone():
-            return
+        if request_id:
+            known = "SELECT status, version FROM request WHERE id = ? AND at > ?"
+            result = self.db.execute(known, (request_id, index - REMEMBERED)).fetchone()
+            if result:
+                return result
         row = self.db.execute("SELECT version FROM kv WHERE key = ?", (key,)).fetchone()
         version, status = row[0] if row else 0, 412
         if if_version is None or if_version == version:
@@ -95,7 +111,9 @@ class Store:
             else:
                 version = index
                 self.db.execute("INSERT OR REPLACE INTO kv VALUES (?, ?, ?)", (key, value, version))
-        self.db.execute("INSERT OR REPLACE INTO request VALUES (?, ?, ?, ?)", (request_id, index, status, version))
+        if request_id:
+            self.db.execute("INSERT OR REPLACE INTO request VALUES (?, ?, ?, ?)", (request_id, index, status, version))
+        return status, version
 
     def cover(self, index):
         """Everything up to index is applied: lets the requests go on that wait for it."""
@@ -108,11 +126,6 @@ class Store:
         """Waits until everything up to index is applied. False when the deadline (time.monotonic) came first."""
         with self.changed:
             return self.changed.wait_for(lambda: self.covered >= index, max(0.0, deadline - time.monotonic()))
-
-    def result(self, request_id):
-        """(HTTP status, version) of a request that was applied, or None."""
-        with self.changed:
-            return self.db.execute("SELECT status, version FROM request WHERE id = ?", (request_id,)).fetchone()
 
     def get(self, key):
         """(value, version), or None."""

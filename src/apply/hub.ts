@@ -1,3 +1,4 @@
+import type { Clock } from "../clock.ts";
 import { Failure } from "../failure.ts";
 import { BatchReader, type EncodeBatch } from "./batch-reader.ts";
 import type { CommittedLog } from "./committed-log.ts";
@@ -6,6 +7,7 @@ import { Cursor, type Sink, type Start } from "./cursor.ts";
 export interface HubOptions {
   readonly log: CommittedLog;
   readonly encode: EncodeBatch;
+  readonly clock: Clock;
   /** How many subscribers are served at a time. */
   readonly maxSubscribers: number;
   /** How often an idle subscriber hears how far it is. */
@@ -18,7 +20,7 @@ export class ApplyHub {
   readonly #reader: BatchReader;
   readonly #cursors = new Set<Cursor>();
   readonly #unsubscribe: () => void;
-  readonly #timer: NodeJS.Timeout;
+  #cancelTick: () => void = () => {};
 
   constructor(options: HubOptions) {
     this.#options = options;
@@ -26,9 +28,7 @@ export class ApplyHub {
     this.#unsubscribe = options.log.onApplied(() => {
       for (const cursor of this.#cursors) cursor.wake();
     });
-    this.#timer = setInterval(() => {
-      for (const cursor of this.#cursors) cursor.tick();
-    }, options.progressIntervalMs).unref();
+    this.#tickRegularly();
   }
 
   get subscribers(): number {
@@ -60,7 +60,14 @@ export class ApplyHub {
 
   close(): void {
     this.#unsubscribe();
-    clearInterval(this.#timer);
+    this.#cancelTick();
     for (const cursor of this.#cursors) this.remove(cursor);
+  }
+
+  #tickRegularly(): void {
+    this.#cancelTick = this.#options.clock.setTimer(this.#options.progressIntervalMs, () => {
+      this.#tickRegularly();
+      for (const cursor of this.#cursors) cursor.tick();
+    });
   }
 }

@@ -10,6 +10,7 @@ const ADVICE: Partial<Record<Reason, string>> = {
   NOT_APPENDED: "The command is not in the log. A retry is safe.",
   OUTCOME_UNKNOWN: 'The command may be in the log: "raft-sidecar log" shows what is. A retry may append it twice.',
   OVERLOADED: "Nothing was appended. Try again in a moment, with less at once.",
+  DATA_LOSS: "This node's storage failed, and it ends; use another one. A retry is safe.",
   COMPACTED: "Start at the first retained index.",
   LOG_EPOCH_MISMATCH: "This is not the log that was read before: check the address.",
 };

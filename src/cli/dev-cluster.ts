@@ -24,6 +24,7 @@ export class DevCluster {
   #ready = false;
   #stopping: Promise<void> | undefined;
 
+  /** Starts nothing yet. Throws a StorageError when a node's directory can't be made. */
   constructor(places: readonly DevPlace[], options: { restart: boolean }) {
     const initialCluster = places.map((place) => `${place.id}=${place.peerAddress}`).join(",");
     this.#nodes = places.map((place) => new DevNode(place, initialCluster));

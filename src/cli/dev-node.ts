@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { prepareDirectory } from "../storage/directory.ts";
 import { DevLog } from "./dev-log.ts";
 import { ENTRY } from "./entry-point.ts";
 
@@ -25,10 +26,11 @@ export class DevNode {
   readonly #initialCluster: string;
   #child: ChildProcess | undefined;
 
+  /** Makes the node's directory. Throws a StorageError when it can't be made. */
   constructor(place: DevPlace, initialCluster: string) {
     this.place = place;
     this.#initialCluster = initialCluster;
-    mkdirSync(place.directory, { recursive: true });
+    prepareDirectory(place.directory);
     this.log = new DevLog(logFile(place));
   }
 

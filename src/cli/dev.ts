@@ -90,13 +90,12 @@ function placesOf({ nodes, basePort, dataDir }: DevOptions): DevPlace[] {
   });
 }
 
-/** Lines to copy into another terminal. */
+/** Lines to copy into another terminal. Where there are three nodes, all of them go on when the leader was killed. */
 function printGuide(places: readonly DevPlace[], leader: string, pid: number | undefined, options: DevOptions): void {
   const own = ownCommand();
-  const [first] = places;
   const leading = places.find((place) => place.id === leader);
-  const other = places.find((place) => place.id !== leader) ?? first;
-  if (first === undefined || other === undefined || leading === undefined) return;
+  if (leading === undefined) return;
+  const [first = leading, other = leading] = places.filter((place) => place !== leading);
   const again = options.restart === true ? "it is started again after a second" : "it stays dead";
   print(`
 ready: ${counted(places.length)}, ${leader} leads. In another terminal:
@@ -104,7 +103,7 @@ ready: ${counted(places.length)}, ${leader} leads. In another terminal:
   propose "hello":
     grpcurl -plaintext -d '{"command": "aGVsbG8="}' ${first.clientAddress} raft.v1.LogService/Propose
     ${own} propose hello --address ${first.clientAddress}
-  subscribe on another node:
+  subscribe${other === first ? "" : " on another node"}:
     ${own} subscribe --address ${other.clientAddress}
   see who leads:
     ${own} status --address ${first.clientAddress}

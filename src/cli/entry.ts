@@ -2,8 +2,8 @@ import type { EntryView } from "../grpc/client.ts";
 import { type Format, print, printable, printJson } from "./output.ts";
 
 /**
- * One entry, one line. In JSON the command is base64, with `text` beside it when it is printable. `committed` is left
- * out where it goes without saying.
+ * One entry, one line. In JSON the command is base64, with `text` beside it when it is printable, and `clientId` and
+ * `sequence` when it was proposed with them. `committed` is left out where it goes without saying.
  */
 export function printEntry(entry: EntryView, format: Format, committed?: boolean): void {
   if (format === "json") printJson({ ...entryJson(entry), ...(committed === undefined ? {} : { committed }) });
@@ -16,10 +16,10 @@ export function printEntry(entry: EntryView, format: Format, committed?: boolean
 /** The columns' names for `printEntry` in a table. */
 export const ENTRY_HEAD = `${"INDEX".padStart(8)}  ${"TERM".padStart(6)}  ${"TYPE".padEnd(7)}  COMMAND`;
 
-function entryJson({ index, term, type, command }: EntryView) {
+function entryJson({ index, term, type, command, id }: EntryView) {
   const text = printable(command);
   const base64 = Buffer.from(command).toString("base64");
-  return { index, term, type, command: base64, ...(text === undefined ? {} : { text }) };
+  return { index, term, type, command: base64, ...(text === undefined ? {} : { text }), ...id };
 }
 
 function shown({ type, command }: EntryView): string {

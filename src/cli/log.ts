@@ -22,7 +22,7 @@ export function logCommand(): Command {
       "after",
       `
 A command is shown as text when it is printable, else as base64. With -o json each line is one entry: index, term,
-type, command (base64), text (when printable), committed.
+type, command (base64), text (when printable), clientId and sequence (when proposed with them), committed.
 
 Examples:
   raft-sidecar log --from 100 --to 120

@@ -1,9 +1,11 @@
+import { accessSync, constants } from "node:fs";
 import { Command, Option } from "commander";
 import type { Logger } from "pino";
+import { cautions } from "../config/checks.ts";
 import { loadConfig } from "../config/load.ts";
 import type { ServeConfig } from "../config/options.ts";
 import { createLogger } from "../log.ts";
-import { EXIT } from "./exit.ts";
+import { EXIT, type ExitCode } from "./exit.ts";
 import { exitCodeOf, report } from "./report.ts";
 import { addServeOptions, type ServeFlags, sourcesOf } from "./serve-options.ts";
 import { startSidecar } from "./sidecar.ts";
@@ -23,7 +25,8 @@ that --config or RAFT_SIDECAR_CONFIG names (client-address: 127.0.0.1:7420). A f
 the file. "raft-sidecar config print --origin" takes the same options and shows what would be used.
 
 The log is one JSON line an event on standard output; "ready" is the line that says that the listeners are up. SIGTERM
-and SIGINT end the node within 5 s: nothing new is taken, what is pending is answered, streams are ended with a status.
+and SIGINT end the node within 5 s, unless the kernel holds a write on a disk that hangs: nothing new is taken, what is
+pending is answered, streams are ended with a status.
 
 Examples:
   raft-sidecar serve
@@ -39,10 +42,11 @@ async function runServe(options: ServeFlags & { exitWithParent?: true }): Promis
   const log = createLogger(config.logLevel, config.id);
   const die = (error: unknown): never => {
     log.fatal({ err: error }, "the node can't go on");
-    process.exit(exitCodeOf(error));
+    return exitAtOnce(exitCodeOf(error));
   };
   process.on("uncaughtException", die);
   process.on("unhandledRejection", die);
+  for (const detail of cautions(config)) log.warn({ detail }, "caution");
   const stopAsked = whenAskedToStop(log, options.exitWithParent === true);
   try {
     await serveUntil(stopAsked, config, log, die);
@@ -80,12 +84,12 @@ function whenAskedToStop(log: Logger, exitWithParent: boolean): Promise<void> {
   return new Promise((resolve) => {
     let asked = false;
     const onAsked = (why: string): void => {
-      if (asked) process.exit(EXIT.failed);
+      if (asked) exitAtOnce(EXIT.failed);
       asked = true;
       log.info({ why }, "stopping");
       setTimeout(() => {
-        log.warn("not everything ended in time");
-        process.exit(EXIT.ok);
+        log.error("not everything ended in time: does the disk hang?");
+        exitAtOnce(EXIT.failed);
       }, STOP_DEADLINE_MS).unref();
       resolve();
     };
@@ -95,4 +99,29 @@ function whenAskedToStop(log: Logger, exitWithParent: boolean): Promise<void> {
     if (process.connected) process.once("disconnect", () => onAsked("the parent process is gone"));
     else onAsked("the parent process is gone");
   });
+}
+
+/**
+ * `process.exit` waits for all threads, and the one that writes may wait for its disk. Another program in its place waits for
+ * none, except for what the kernel itself holds.
+ */
+function exitAtOnce(code: ExitCode): never {
+  // A failed execve aborts. The program's own file may be gone, after an upgrade for instance.
+  const program = ["/proc/self/exe", process.execPath].find(isExecutable);
+  const { NODE_OPTIONS: _, ...environment } = process.env;
+  try {
+    if (program !== undefined) process.execve?.(program, [program, "--eval", `process.exit(${code})`], environment);
+  } catch {
+    // Where there is no execve, that is the end of it.
+  }
+  return process.exit(code);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -1,23 +1,30 @@
 import { randomInt } from "node:crypto";
 import type { Logger } from "pino";
+import { systemClock } from "../clock.ts";
 import { parseAddress } from "../config/address.ts";
 import type { ServeConfig } from "../config/options.ts";
+import { Failure } from "../failure.ts";
 import type { Listener } from "../grpc/listener.ts";
 import { type ServerOptions, startClientListener, startPeerListener } from "../grpc/server.ts";
 import { GrpcTransport } from "../grpc/transport.ts";
 import { type HttpServer, startHttpServer } from "../http/server.ts";
 import type { StateEvent } from "../node/api.ts";
-import { systemClock } from "../node/clock.ts";
 import { Node } from "../node/node.ts";
+import { PIPELINE } from "../node/options.ts";
+import { StorageError } from "../storage/error.ts";
 import { openSqliteStorage } from "../storage/open.ts";
 import type { Storage } from "../storage/storage.ts";
 import { CommandError, EXIT } from "./exit.ts";
+import { connectionsWithin, maxOpenFiles } from "./open-files.ts";
 import { VERSION } from "./version.ts";
 
 /** How long pending proposals get for their answers, and calls for their end, once the node is asked to stop. */
 const DRAIN_MS = 2_500;
 const CLIENT_GRACE_MS = 1_000;
 const PEER_GRACE_MS = 250;
+
+/** How long callers get to hear that the disk failed. They go on elsewhere, so they are not kept waiting. */
+const FAILED_GRACE_MS = 150;
 
 /** A node with its disk and its listeners. */
 export interface Sidecar {
@@ -40,7 +47,7 @@ interface Parts {
 /**
  * Opens the data directory, binds all listeners, and starts to take part. Rejects with a StorageError, or with a
  * CommandError that names the address; then the process has to end, as some parts may still be open. `onFatal` is called
- * when the node can't go on.
+ * when the node can't go on; when it is its storage that failed, once the callers have been told.
  */
 export async function startSidecar(
   config: ServeConfig,
@@ -50,22 +57,36 @@ export async function startSidecar(
   const { id, clusterId, dataDir, initialCluster } = config;
   const bootstrapVoters = initialCluster.map((member) => member.id);
   const storage = await openSqliteStorage({ dataDir, nodeId: id, clusterId, bootstrapVoters });
-  const node = startNode(config, storage, log, onFatal);
+  let parts: Parts | undefined;
+  let failing: Promise<void> | undefined;
+  const node = startNode(config, storage, log, (error) => {
+    // After a broken invariant nothing is certain, not even what to tell.
+    if (parts === undefined || !(error instanceof StorageError)) return onFatal(error);
+    failing = tellFailed(parts).finally(() => onFatal(error));
+  });
   const peers = new Map(
     initialCluster.filter((member) => member.id !== id).map((member) => [member.id, member.peerAddress]),
   );
   const transport = new GrpcTransport({ self: id, peers, handshaker: node.handshaker, log });
-  const listeners = await startListeners(config, { node, transport, nowMs: systemClock.nowMs, log, onFatal });
+  const listeners = await startListeners(config, { node, transport, clock: systemClock, log, onFatal });
   transport.start(node);
   node.start(transport);
-  const parts: Parts = { storage, node, transport, ...listeners };
-  return { stop: () => stop(parts, log) };
+  const started = { storage, node, transport, ...listeners };
+  parts = started;
+  return {
+    stop: async () => {
+      if (failing === undefined) await stop(started, log);
+      // The disk may have failed with the last writes: then it is `onFatal` that ends the process.
+      await failing;
+    },
+  };
 }
 
 function startNode(config: ServeConfig, storage: Storage, log: Logger, onFatal: (error: unknown) => void): Node {
   return new Node(
     {
       ...config,
+      ...PIPELINE,
       initialMembers: config.initialCluster,
       clientAddress: config.advertiseClientAddress,
       peerAddress: config.advertisePeerAddress,
@@ -95,13 +116,19 @@ async function startListeners(
   config: ServeConfig,
   shared: ServerOptions & { readonly node: Node },
 ): Promise<Pick<Parts, "client" | "peer" | "http">> {
-  const { clientAddress, clientSocket, peerAddress, httpAddress, maxCommandBytes } = config;
+  const { clientAddress, clientSocket, peerAddress, httpAddress } = config;
   const { node } = shared;
   const addresses = clientSocket === "" ? [clientAddress] : [clientAddress, `unix:${clientSocket}`];
+  const openFiles = maxOpenFiles();
+  const maxConnections = connectionsWithin(config.maxConnections, openFiles);
+  if (maxConnections < config.maxConnections) {
+    const detail = `only ${maxConnections} of --max-connections ${config.maxConnections} fit into the limit of open files`;
+    shared.log.warn({ detail: `${detail}, ${openFiles}; raise it (ulimit -n)` }, "caution");
+  }
   const peer = await naming(["peer-address"], startPeerListener({ ...shared, address: peerAddress, listener: node }));
   const client = await naming(
     clientSocket === "" ? ["client-address"] : ["client-address", "client-socket"],
-    startClientListener({ ...shared, addresses, version: VERSION, maxCommandBytes }),
+    startClientListener({ ...shared, addresses, version: VERSION, limits: { ...config, maxConnections } }),
   );
   const { host, port } = parseAddress(httpAddress) ?? { host: "", port: 0 };
   const notReadyReason = (): string => (node.draining ? "shutting down" : node.status().notReadyReason);
@@ -128,6 +155,13 @@ async function stop({ storage, node, transport, client, peer, http }: Parts, log
   transport.close();
   await Promise.all([client.close(CLIENT_GRACE_MS), peer.close(PEER_GRACE_MS), http.close()]);
   await storage.close();
+}
+
+/** The node has ended and answered what was pending. Brings these answers out, and ends the streams with a reason. */
+async function tellFailed({ transport, client, peer }: Parts): Promise<void> {
+  const failure = new Failure("DATA_LOSS", "this node's storage failed; go on with any other");
+  transport.close();
+  await Promise.all([client.close(FAILED_GRACE_MS, failure), peer.close(FAILED_GRACE_MS, failure)]);
 }
 
 /** Whether everything pending got its answer in time. */

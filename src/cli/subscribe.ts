@@ -31,7 +31,7 @@ export function subscribeCommand(): Command {
       "after",
       `
 Each line is one command: index, term, type, command. With -o json the command is base64, beside it text when it is
-printable. What happens to the connection is told on standard error.
+printable, and clientId and sequence when it was proposed with them. What happens to the connection is told on standard error.
 
 Examples:
   raft-sidecar subscribe
@@ -85,10 +85,11 @@ class Subscription {
   /** Reads from one node until it fails, then says why; undefined when all that was asked for is printed. */
   async #follow(address: string): Promise<{ text: string; connected: boolean } | undefined> {
     const client = new SidecarClient(address);
+    const learnMembers = this.#learner(client);
     let connected = false;
     try {
       for await (const frame of client.apply(this.#start)) {
-        if (!connected) void this.#learnAddresses(client);
+        learnMembers();
         connected = true;
         this.#connectedOnce = true;
         this.#onFrame(frame);
@@ -126,14 +127,28 @@ class Subscription {
     this.#start = { ...this.#start, index, afterTerm };
   }
 
-  /** So that a subscription that was given one address survives that node. */
-  async #learnAddresses(client: SidecarClient): Promise<void> {
+  /**
+   * To be called with each frame, so that a subscription that was given one address survives that node. Asks it one
+   * question at a time until it knows every member's address: it may not have heard from all of them yet.
+   */
+  #learner(client: SidecarClient): () => void {
+    let isOver = false;
+    return async () => {
+      if (isOver) return;
+      isOver = true;
+      isOver = await this.#maybeLearnAll(client);
+    };
+  }
+
+  async #maybeLearnAll(client: SidecarClient): Promise<boolean> {
     try {
-      const members = await client.members(ASK_TIMEOUT_MS);
-      const known = members.map((member) => member.clientAddress).filter((address) => address !== "");
+      const addresses = (await client.members(ASK_TIMEOUT_MS)).map((member) => member.clientAddress);
+      const known = addresses.filter((address) => address !== "");
       this.#addresses = [...new Set([...this.#addresses, ...known])];
+      return known.length === addresses.length;
     } catch {
-      // The given addresses remain; the stream itself tells when the node is gone.
+      // What is known remains; the stream itself tells when the node is gone.
+      return false;
     }
   }
 
@@ -148,5 +163,5 @@ function isPassing(error: unknown): boolean {
   if (!(error instanceof CallFailure)) return false;
   const reason = error.failure?.reason;
   if (reason === undefined) return error.unreachable || error.code === "INTERNAL" || error.code === "CANCELLED";
-  return reason === "DRAINING" || reason === "NO_LEADER" || reason === "OVERLOADED";
+  return reason === "DRAINING" || reason === "NO_LEADER" || reason === "OVERLOADED" || reason === "DATA_LOSS";
 }

@@ -76,6 +76,16 @@ function sizes({ maxCommandBytes, maxProposalBytes }: Partial<ServeConfig>): Cro
   return [problem("maxProposalBytes", `${bound}, not ${maxProposalBytes}`)];
 }
 
+/** What is allowed and seldom meant, for the log. */
+export function cautions({ advertiseClientAddress, initialCluster }: ServeConfig): string[] {
+  const isLocal = (text: string): boolean => isLoopback(parseAddress(text)?.host ?? "");
+  if (!isLocal(advertiseClientAddress) || initialCluster.every((member) => isLocal(member.peerAddress))) return [];
+  return [
+    `clients on other machines can't follow this node's answers to ${advertiseClientAddress}, which is loopback: ` +
+      "set --advertise-client-address, unless all clients of this node run beside it",
+  ];
+}
+
 function problem(name: OptionName, message: string): CrossProblem {
   return { name, message };
 }

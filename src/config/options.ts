@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { address, clusterName, flag, initialCluster, nodeId, path, socketPath, wholeNumber } from "./schemas.ts";
 
+type Unit = "ms" | "bytes" | "proposals" | "reads" | "connections" | "streams";
+
 /** One option of `serve`, whatever it is set by. */
 export interface Option<T = unknown> {
   /** Without the dashes; the key in the YAML file. The environment variable is made from it. */
@@ -10,7 +12,7 @@ export interface Option<T = unknown> {
   /** Undefined when it follows from other options; then `derived` says from which. */
   readonly default: string | undefined;
   readonly derived?: string;
-  readonly unit?: "ms" | "bytes" | "proposals" | "reads";
+  readonly unit?: Unit;
   readonly doc: string;
   /** From text, as it comes from the command line and the environment. */
   readonly schema: z.ZodType<T, string>;
@@ -83,6 +85,15 @@ export const OPTIONS = {
   ),
   maxReads: measured("max-reads", 16_384, 1, 1_048_576, "reads", "Read barriers without an answer on this node"),
   maxProposalBytes: measured("max-proposal-bytes", 64 * MiB, 1, 4096 * MiB, "bytes", "The same, counted in bytes"),
+  maxConnections: measured("max-connections", 1_024, 1, 65_536, "connections", "Connections to the client listener"),
+  maxStreams: measured(
+    "max-streams",
+    4_096,
+    1,
+    65_536,
+    "streams",
+    "Streams on the client listener; one connection may have half",
+  ),
   cacheBytes: measured("cache-bytes", 32 * MiB, MiB, 16_384 * MiB, "bytes", "Recent entries kept in memory"),
   proposalTimeoutMs: measured("proposal-timeout-ms", 5_000, 100, 600_000, "ms", "Longest wait of an appended proposal"),
   logLevel: option(
@@ -127,14 +138,7 @@ function derived<T>(it: Option<T>, from: string): Option<T> {
 }
 
 /** A number with a unit; its limits are inclusive and part of its description. */
-function measured(
-  key: string,
-  fallback: number,
-  min: number,
-  max: number,
-  unit: "ms" | "bytes" | "proposals" | "reads",
-  doc: string,
-): Option<number> {
+function measured(key: string, fallback: number, min: number, max: number, unit: Unit, doc: string): Option<number> {
   const it = option(key, "N", String(fallback), wholeNumber(min, max, unit), `${doc}, ${min} to ${max} ${unit}`);
   return { ...it, unit };
 }

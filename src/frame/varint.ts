@@ -49,6 +49,14 @@ export class VarintReader {
     throw new RangeError("a varint is longer than 10 bytes");
   }
 
+  /** A view of the bytes that a length precedes. Throws a RangeError as `read` and `advance` do. */
+  readBytes(): Uint8Array {
+    const length = this.read();
+    const start = this.at;
+    this.advance(length);
+    return this.bytes.subarray(start, this.at);
+  }
+
   /** Skips the value of a field with the given wire type. */
   skip(wireType: number): void {
     switch (wireType) {

@@ -17,9 +17,11 @@ import {
 } from "../../gen/raft/v1/log_pb.js";
 import { assert } from "../assert.ts";
 import type { Failure } from "../failure.ts";
+import type { ProposalId } from "../raft/types.ts";
+import { conditionsToWire } from "./conditions.ts";
 import { methodDefinition } from "./definition.ts";
 import { failureFrom } from "./status.ts";
-import { indexFromWire, termFromWire, toWire } from "./uint64.ts";
+import { indexFromWire, sequenceFromWire, termFromWire, toWire } from "./uint64.ts";
 
 /** A call to a node failed. */
 export class CallFailure extends Error {
@@ -69,6 +71,21 @@ export interface EntryView {
   readonly term: number;
   readonly type: string;
   readonly command: Uint8Array;
+  /** Undefined when it was proposed without one. */
+  readonly id: ProposalId | undefined;
+}
+
+/** One command, and with what it is proposed. `expectedTerm` 0 is any. */
+export interface Proposal {
+  readonly command: Uint8Array;
+  readonly id: ProposalId | undefined;
+  readonly expectedTerm: number;
+}
+
+export interface ProposalAnswer {
+  readonly index: number;
+  readonly term: number;
+  readonly duplicate: boolean;
 }
 
 /** A frame of an ApplyStream. */
@@ -82,11 +99,17 @@ export type ApplyStart =
   | { readonly kind: "after"; readonly index: number; readonly afterTerm: number; readonly logId: Uint8Array }
   | { readonly kind: "tail" };
 
+/** A node answers every stream at once, with a header or with what there is. */
+const FIRST_MESSAGE_MS = 5_000;
+
 const CHANNEL_OPTIONS: ChannelOptions = {
   "grpc.enable_http_proxy": 0,
   "grpc.use_local_subchannel_pool": 1,
   "grpc.initial_reconnect_backoff_ms": 100,
   "grpc.max_reconnect_backoff_ms": 1_000,
+  // A node that hangs, or whose machine is gone, says nothing: its streams are ended after a while.
+  "grpc.keepalive_time_ms": 5_000,
+  "grpc.keepalive_timeout_ms": 3_000,
   "grpc.max_receive_message_length": 8 * 1024 * 1024,
 };
 
@@ -113,9 +136,10 @@ export class SidecarClient {
   }
 
   /** A failure other than one with our ErrorInfo leaves the outcome unknown. */
-  async propose(command: Uint8Array, timeoutMs: number): Promise<{ index: number; term: number }> {
-    const response = await this.#unary(LogService.method.propose, { command }, timeoutMs);
-    return { index: indexFromWire(response.index, "index"), term: termFromWire(response.term, "term") };
+  async propose({ command, id, expectedTerm }: Proposal, timeoutMs: number): Promise<ProposalAnswer> {
+    const request = { command, ...conditionsToWire({ id, expectedTerm }) };
+    const { index, term, duplicate } = await this.#unary(LogService.method.propose, request, timeoutMs);
+    return { index: indexFromWire(index, "index"), term: termFromWire(term, "term"), duplicate };
   }
 
   /** Inclusive; 0 for the first and the last of the log. */
@@ -183,11 +207,19 @@ export class SidecarClient {
     const call = this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, argument);
     // Leaving the loop destroys the stream without a word to the server; cancelling it then reports CANCELLED to nobody.
     call.on("error", () => {});
+    // The keepalive begins with the connection's first word. Before it, a node that hangs is waited for by nobody else.
+    const silence = setTimeout(() => {
+      call.call?.cancelWithStatus(status.DEADLINE_EXCEEDED, `no answer within ${FIRST_MESSAGE_MS} ms`);
+    }, FIRST_MESSAGE_MS);
     try {
-      for await (const message of call) yield message as MessageShape<O>;
+      for await (const message of call) {
+        clearTimeout(silence);
+        yield message as MessageShape<O>;
+      }
     } catch (error) {
       throw isServiceError(error) ? new CallFailure(error) : error;
     } finally {
+      clearTimeout(silence);
       call.cancel();
     }
   }
@@ -220,12 +252,13 @@ function memberView(member: Member): MemberView {
 }
 
 function entryView(entry: ProtoEntry): EntryView {
-  const { index, term, type, command } = entry;
+  const { index, term, type, command, clientId, sequence } = entry;
   return {
     index: indexFromWire(index, "index"),
     term: termFromWire(term, "term"),
     type: ENTRY_TYPE_NAMES[type] ?? `type ${type}`,
     command,
+    id: clientId === "" ? undefined : { clientId, sequence: sequenceFromWire(sequence, "sequence") },
   };
 }
 

@@ -51,7 +51,8 @@ export function methodDefinition(
   };
 }
 
-function orMalformed(deserialize: (bytes: Buffer) => unknown): (bytes: Buffer) => unknown {
+/** As `deserialize`, but what it throws is the result. */
+export function orMalformed(deserialize: (bytes: Buffer) => unknown): (bytes: Buffer) => unknown {
   return (bytes) => {
     try {
       return deserialize(bytes);

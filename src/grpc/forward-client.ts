@@ -28,6 +28,8 @@ const MAX_REQUESTS = 1_024;
 const MAX_BYTES = 32 * 1024 * 1024;
 
 const REQUEST_OVERHEAD_BYTES = 64;
+/** An upper bound of what a command's conditions take. */
+const CONDITIONS_BYTES = 90;
 
 type Done = (outcome: port.ForwardOutcome) => void;
 
@@ -42,7 +44,7 @@ const METHOD = methodDefinition(RaftService.method.forward);
 
 /** This node's requests to one other member, while that leads. The stream is opened by the first request. */
 export class ForwardClient {
-  readonly #client: Client;
+  readonly #client: () => Client;
   readonly #member: NodeId;
   readonly #handshakes: Handshakes;
   #stream: DialedStream<ForwardRequest, ForwardResponse> | undefined;
@@ -55,7 +57,7 @@ export class ForwardClient {
   readonly #outstanding = new Map<bigint, { readonly done: Done; readonly bytes: number }>();
   #bytes = 0;
 
-  constructor(client: Client, member: NodeId, handshakes: Handshakes) {
+  constructor(client: () => Client, member: NodeId, handshakes: Handshakes) {
     this.#client = client;
     this.#member = member;
     this.#handshakes = handshakes;
@@ -104,7 +106,7 @@ export class ForwardClient {
 
   #open(): void {
     this.#stream = new DialedStream<ForwardRequest, ForwardResponse>({
-      client: this.#client,
+      client: this.#client(),
       method: METHOD,
       member: this.#member,
       handshakes: this.#handshakes,
@@ -163,7 +165,8 @@ export class ForwardClient {
 
 function sizeOf(request: port.ForwardRequest): number {
   if (request.kind === "readIndex") return REQUEST_OVERHEAD_BYTES;
-  return request.commands.reduce((sum, command) => sum + command.length + 4, REQUEST_OVERHEAD_BYTES);
+  const perCommand = 4 + (request.conditions === undefined ? 0 : CONDITIONS_BYTES);
+  return request.commands.reduce((sum, command) => sum + command.length + perCommand, REQUEST_OVERHEAD_BYTES);
 }
 
 function tooManyRequests(): Failure {

@@ -7,8 +7,10 @@ import {
 } from "../../gen/raft/v1/raft_pb.js";
 import { unreachable } from "../assert.ts";
 import { Failure } from "../failure.ts";
-import type { ForwardOutcome, ForwardRequest } from "../node/transport.ts";
+import type { ForwardedProposals, ForwardOutcome, ForwardRequest } from "../node/transport.ts";
+import { conditionsFromWire, conditionsToWire, someConditions } from "./conditions.ts";
 import { fromProposeError, toProposeError } from "./propose-error.ts";
+import { fromProposeResult, toProposeResult } from "./propose-result.ts";
 import { indexFromWire, invalidArgument, termFromWire, toWire } from "./uint64.ts";
 
 /** Forwarded requests and their outcomes on the wire. */
@@ -19,9 +21,17 @@ export function toForwardRequest(id: bigint, request: ForwardRequest): ForwardRe
     term: toWire(request.term),
     request:
       request.kind === "propose"
-        ? { case: "proposals", value: { commands: [...request.commands] } }
+        ? { case: "proposals", value: proposalsToWire(request) }
         : { case: "readIndex", value: {} },
   });
+}
+
+function proposalsToWire({ commands, conditions, stopOnError }: ForwardedProposals) {
+  return {
+    commands: [...commands],
+    conditions: conditions?.map(conditionsToWire) ?? [],
+    stopOnError: stopOnError === true,
+  };
 }
 
 /** Throws INVALID_ARGUMENT. */
@@ -29,12 +39,23 @@ export function fromForwardRequest(proto: ForwardRequestProto): ForwardRequest {
   const term = termFromWire(proto.term, "term");
   switch (proto.request.case) {
     case "proposals": {
-      const { commands } = proto.request.value;
+      const { commands, conditions, stopOnError } = proto.request.value;
       if (commands.length === 0) throw invalidArgument("proposals.commands", "must not be empty");
       if (commands.some((command) => command.length === 0)) {
         throw invalidArgument("proposals.commands", "must not hold an empty command");
       }
-      return { kind: "propose", term, commands };
+      if (conditions.length !== 0 && conditions.length !== commands.length) {
+        throw invalidArgument("proposals.conditions", `must be none or ${commands.length}, are ${conditions.length}`);
+      }
+      return {
+        kind: "propose",
+        term,
+        commands,
+        conditions: someConditions(
+          conditions.map((each, i) => conditionsFromWire(each, `proposals.conditions[${i}].`)),
+        ),
+        stopOnError,
+      };
     }
     case "readIndex":
       return { kind: "readIndex", term };
@@ -55,6 +76,11 @@ function outcomeToWire(outcome: ForwardOutcome): MessageInitShape<typeof Forward
       const { index, term } = outcome.first;
       return { case: "committed", value: { index: toWire(index), term: toWire(term) } };
     }
+    case "each":
+      return {
+        case: "results",
+        value: { results: outcome.outcomes.map((each, i) => toProposeResult(BigInt(i), each)) },
+      };
     case "readIndex":
       return { case: "readIndex", value: { index: toWire(outcome.index), term: toWire(outcome.term) } };
     case "failed":
@@ -85,6 +111,10 @@ export function fromForwardResponse(proto: ForwardResponseProto): ForwardOutcome
         index: indexFromWire(index, "read_index.index"),
         term: termFromWire(term, "read_index.term"),
       };
+    }
+    case "results": {
+      const { results } = proto.outcome.value;
+      return { kind: "each", outcomes: results.map((each, i) => fromProposeResult(each, `results.results[${i}]`)) };
     }
     case "error":
       return { kind: "failed", failure: fromProposeError(proto.outcome.value) };

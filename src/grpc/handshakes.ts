@@ -4,6 +4,7 @@ import { Failure } from "../failure.ts";
 import type { Handshake, Handshaker } from "../node/handshake.ts";
 import type { NodeId } from "../raft/types.ts";
 import type { Log } from "./log.ts";
+import { Refusals } from "./refusals.ts";
 import { invalidArgument } from "./uint64.ts";
 
 const IDENTITY_BYTES = 16;
@@ -13,16 +14,19 @@ const MAX_NAME_LENGTH = 256;
 /** Peers, known or not, whose last refusal is remembered, so that it is logged once. */
 const MAX_REMEMBERED = 256;
 
+/** Of each kind in ten seconds: more than there are members, whoever else comes under whatever names. */
+const MAX_LINES = 32;
+
 /** The handshakes of all connections with other nodes: exchanged on the wire, judged by the node, refusals logged once. */
 export class Handshakes {
   readonly #handshaker: Handshaker;
-  readonly #log: Log;
+  readonly #refusals: Refusals;
   /** The refusal logged last, by direction and peer. */
   readonly #logged = new Map<string, string>();
 
   constructor(handshaker: Handshaker, log: Log) {
     this.#handshaker = handshaker;
-    this.#log = log;
+    this.#refusals = new Refusals(log, () => performance.now(), MAX_LINES);
   }
 
   /** What this node says of itself. */
@@ -69,7 +73,7 @@ export class Handshakes {
     if (this.#logged.get(key) === failure.message) return;
     if (this.#logged.size >= MAX_REMEMBERED) this.#logged.clear();
     this.#logged.set(key, failure.message);
-    this.#log.warn({ peer, reason: failure.reason, detail: failure.message }, event);
+    this.#refusals.note(event, { peer, reason: failure.reason, detail: failure.message });
   }
 }
 

@@ -1,9 +1,12 @@
-import type { Server } from "@grpc/grpc-js";
+import type { Server, ServiceDefinition, UntypedServiceImplementation } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
 import type { NodeApi } from "../node/api.ts";
 
 /** How soon a change of readiness shows at the latest. */
 const POLL_INTERVAL_MS = 200;
+
+/** The library remembers for ever what anybody has watched, and repeats what anybody asked for: here it is all one. */
+const UNKNOWN_SERVICE = "that name";
 
 /** grpc.health.v1 for the server as a whole and each service: SERVING while the node takes part and isn't draining. */
 export class Health {
@@ -27,7 +30,19 @@ export class Health {
   }
 
   addTo(server: Pick<Server, "addService">): void {
-    this.#implementation.addToServer(server as Parameters<HealthImplementation["addToServer"]>[0]);
+    const view: Pick<Server, "addService"> = {
+      addService: (definition: ServiceDefinition, implementation: UntypedServiceImplementation) => {
+        const known: UntypedServiceImplementation = {};
+        for (const [name, handle] of Object.entries(implementation)) {
+          known[name] = ((call: HealthCall, answer: unknown) => {
+            if (!this.#services.includes(call.request.service)) call.request.service = UNKNOWN_SERVICE;
+            (handle as (call: HealthCall, answer: unknown) => void)(call, answer);
+          }) as never;
+        }
+        server.addService(definition, known);
+      },
+    };
+    this.#implementation.addToServer(view as Parameters<HealthImplementation["addToServer"]>[0]);
   }
 
   close(): void {
@@ -43,4 +58,8 @@ export class Health {
       this.#implementation.setStatus(service, serving ? "SERVING" : "NOT_SERVING");
     }
   }
+}
+
+interface HealthCall {
+  readonly request: { service: string };
 }

@@ -1,4 +1,4 @@
-import { rm } from "node:fs/promises";
+import { lstat, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { Server as GrpcServer, type Server, ServerCredentials, type ServerOptions } from "@grpc/grpc-js";
 import { Failure } from "../failure.ts";
@@ -9,10 +9,10 @@ export interface Listener {
   /** Where, one for each address asked for, with the port that was given for port 0. */
   readonly addresses: readonly string[];
   /**
-   * Takes nothing new, ends the open streams with DRAINING, and waits for calls in progress, at most `graceMs`. Then
-   * whatever is left is cut off.
+   * Takes nothing new, ends the open streams with `failure`, which is DRAINING when it is not given, and waits for calls
+   * in progress, at most `graceMs`. Then whatever is left is cut off.
    */
-  close(graceMs: number): Promise<void>;
+  close(graceMs: number, failure?: Failure): Promise<void>;
 }
 
 /** An address can't be listened on. The message says why, and what to do. */
@@ -21,6 +21,8 @@ class ListenError extends Error {
 }
 
 const UNIX = "unix:";
+
+const DRAINING = new Failure("DRAINING", "this node shuts down; go on with any other");
 
 /** Above the largest message that we accept, so that our own check answers first. */
 const MAX_RECEIVE_BYTES = 8 * 1024 * 1024;
@@ -35,13 +37,16 @@ export interface ServerLimits {
   /** How long a connection may be silent until it is asked for a sign of life, and how long it then has. */
   readonly keepaliveTimeMs: number;
   readonly keepaliveTimeoutMs: number;
+  /** How long a connection may be without a call; for ever when not given. */
+  readonly idleMs?: number;
 }
 
-export function createServer({ keepaliveTimeMs, keepaliveTimeoutMs }: ServerLimits): Server {
+export function createServer({ keepaliveTimeMs, keepaliveTimeoutMs, idleMs }: ServerLimits): Server {
   return new GrpcServer({
     ...SERVER_OPTIONS,
     "grpc.keepalive_time_ms": keepaliveTimeMs,
     "grpc.keepalive_timeout_ms": keepaliveTimeoutMs,
+    ...(idleMs === undefined ? {} : { "grpc.max_connection_idle_ms": idleMs }),
   });
 }
 
@@ -57,7 +62,7 @@ export async function listen(server: Server, addresses: readonly string[], strea
       throw error;
     }
   }
-  return { addresses: bound, close: (graceMs) => close(server, streams, graceMs) };
+  return { addresses: bound, close: (graceMs, failure = DRAINING) => close(server, streams, graceMs, failure) };
 }
 
 function bind(server: Server, address: string): Promise<string> {
@@ -69,8 +74,18 @@ function bind(server: Server, address: string): Promise<string> {
   });
 }
 
-/** A process that was killed leaves its socket's file behind, and nobody can listen there until it is removed. */
+/**
+ * A process that was killed leaves its socket's file behind, and nobody can listen there until it is removed. Only what
+ * is a socket is: Linux refuses a connection to any other file as it refuses one to a socket without a listener.
+ */
 async function removeStaleSocket(path: string): Promise<void> {
+  // What can't be looked at can't be bound either, which then says why.
+  const found = await lstat(path).catch(() => undefined);
+  if (found === undefined) return;
+  if (!found.isSocket()) {
+    const hint = "choose another path, or move away what is there";
+    throw new ListenError(`can't listen on ${UNIX}${path}: it is not a socket: ${hint}`);
+  }
   const isStale = await new Promise<boolean>((resolve) => {
     const probe = connect(path);
     probe.once("error", (error: NodeJS.ErrnoException) => resolve(error.code === "ECONNREFUSED"));
@@ -90,9 +105,9 @@ function listenError(address: string, error: Error): ListenError {
   return new ListenError(`can't listen on ${address}: ${error.message}`, { cause: error });
 }
 
-async function close(server: Server, streams: OpenStreams, graceMs: number): Promise<void> {
+async function close(server: Server, streams: OpenStreams, graceMs: number, failure: Failure): Promise<void> {
   const ended = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-  streams.endAll(new Failure("DRAINING", "this node shuts down; go on with any other"));
+  streams.endAll(failure);
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, graceMs);

@@ -3,7 +3,7 @@ import type { ApplyHub } from "../apply/hub.ts";
 import type { NodeApi } from "../node/api.ts";
 import { applyStream } from "./apply-stream.ts";
 import type { CallContext } from "./calls.ts";
-import { propose, readIndex } from "./propose.ts";
+import { type ProposeLimits, propose, readIndex } from "./propose.ts";
 import { proposeStream } from "./propose-stream.ts";
 import { getState, watchState } from "./state.ts";
 
@@ -12,11 +12,11 @@ export function logService(
   context: CallContext,
   node: NodeApi,
   hub: ApplyHub,
-  maxCommandBytes: number,
+  limits: ProposeLimits,
 ): UntypedServiceImplementation {
   return {
-    Propose: propose(context, node, maxCommandBytes),
-    ProposeStream: proposeStream(context, node, maxCommandBytes),
+    Propose: propose(context, node, limits),
+    ProposeStream: proposeStream(context, node, limits),
     ApplyStream: applyStream(context, node, hub),
     ReadIndex: readIndex(context, node),
     GetState: getState(context, node),

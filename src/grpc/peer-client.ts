@@ -26,6 +26,9 @@ import { failureFrom } from "./status.ts";
 const REDIAL_DELAY_MS = 50;
 const REFUSED_DELAY_MS = 1_000;
 
+/** How long a connection may fail to open before another one is made in its place. */
+const RENEW_MS = 10_000;
+
 const VOTE_DEADLINE_MS = 1_000;
 
 /** A member that doesn't answer votes isn't asked more often than it times out. */
@@ -64,19 +67,21 @@ export interface PeerClientOptions {
 /** This node's connection to one other member. Its AppendEntries stream is held open, whoever leads. */
 export class PeerClient {
   readonly #options: PeerClientOptions;
-  readonly #client: Client;
+  #client: Client;
   readonly #forwards: ForwardClient;
   #stream: DialedStream<AppendRequest, AppendEntriesResponse> | undefined;
   #redialTimer: NodeJS.Timeout | undefined;
   #met = false;
   #error = "not connected yet";
   #votesOutstanding = 0;
+  /** When the connection was last open, or made anew. */
+  #freshMs = performance.now();
   #closed = false;
 
   constructor(options: PeerClientOptions) {
     this.#options = options;
-    this.#client = new Client(options.address, credentials.createInsecure(), CHANNEL_OPTIONS);
-    this.#forwards = new ForwardClient(this.#client, options.member, options.handshakes);
+    this.#client = newClient(options.address);
+    this.#forwards = new ForwardClient(() => this.#client, options.member, options.handshakes);
     this.#dial();
   }
 
@@ -144,14 +149,26 @@ export class PeerClient {
   }
 
   #onEnd({ wasOpen, refused, error }: StreamEnd): void {
-    const { member, listener, log } = this.#options;
+    const { member, listener, log, address } = this.#options;
     this.#stream = undefined;
     this.#error = error;
     if (this.#closed) return;
+    if (wasOpen) this.#freshMs = performance.now();
+    else if (performance.now() - this.#freshMs >= RENEW_MS) this.#renew(address);
     this.#redialTimer = setTimeout(() => this.#dial(), refused ? REFUSED_DELAY_MS : REDIAL_DELAY_MS);
     if (!wasOpen) return;
     log.info({ peer: member, detail: error }, "lost the connection to a peer");
     listener.onUnreachable(member);
+  }
+
+  /**
+   * grpc-js waits without end, and without keepalive, for the first word on a connection that was accepted: by a node that
+   * hangs, say, whose machine then went away. Only another connection gets through to the next one.
+   */
+  #renew(address: string): void {
+    this.#client.close();
+    this.#client = newClient(address);
+    this.#freshMs = performance.now();
   }
 
   #onVote(request: RequestVote, response: RequestVoteResponseProto): void {
@@ -166,4 +183,8 @@ export class PeerClient {
       }
     });
   }
+}
+
+function newClient(address: string): Client {
+  return new Client(address, credentials.createInsecure(), CHANNEL_OPTIONS);
 }

@@ -2,20 +2,21 @@ import { create } from "@bufbuild/protobuf";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import {
   type ProposeItem,
-  ProposeResponseSchema,
   type ProposeResult,
-  ProposeResultSchema,
   type ProposeStreamRequest,
   type ProposeStreamResponse,
   ProposeStreamResponseSchema,
 } from "../../gen/raft/v1/log_pb.js";
 import { Failure } from "../failure.ts";
-import type { NodeApi, ProposalResult } from "../node/api.ts";
+import type { CommandOutcome, Conditions, NodeApi, ProposalResult } from "../node/api.ts";
+import { stopped } from "../node/failures.ts";
+import { outcomeOf } from "../node/proposal-result.ts";
 import { type CallContext, deadlineOnNodeClock, StreamReader, StreamWriter, sendHeaders, wellFormed } from "./calls.ts";
+import { conditionsFromWire, someConditions } from "./conditions.ts";
 import type { Malformed } from "./definition.ts";
-import { refuseCommand } from "./propose.ts";
-import { toProposeError } from "./propose-error.ts";
-import { invalidArgument, toWire } from "./uint64.ts";
+import { type ProposeLimits, refuseCommand } from "./propose.ts";
+import { toProposeResult } from "./propose-result.ts";
+import { invalidArgument } from "./uint64.ts";
 
 /** Items and bytes of a stream that have no answer on the connection yet: at either the server stops reading. */
 const MAX_ITEMS_IN_FLIGHT = 4_096;
@@ -27,24 +28,38 @@ const MAX_ITEMS_PER_MESSAGE = 4_096;
 const MAX_MESSAGE_BYTES = 2 * 1024 * 1024;
 
 /** An upper bound of a committed result's bytes. Errors are longer, but rare. */
-const RESULT_BYTES = 40;
+const RESULT_BYTES = 42;
+
+/** An item that can be proposed. */
+interface Accepted {
+  readonly item: ProposeItem;
+  readonly conditions: Conditions;
+}
 
 type Call = ServerDuplexStream<ProposeStreamRequest | Malformed, ProposeStreamResponse>;
 
 /** Serves one ProposeStream. */
-export function proposeStream(context: CallContext, node: NodeApi, maxCommandBytes: number): (call: Call) => void {
-  return (call) => new ProposeStream(context, node, maxCommandBytes, call).start();
+export function proposeStream(context: CallContext, node: NodeApi, limits: ProposeLimits): (call: Call) => void {
+  return (call) => new ProposeStream(context, node, limits, call).start();
 }
 
 class ProposeStream {
   readonly #context: CallContext;
   readonly #node: NodeApi;
-  readonly #maxCommandBytes: number;
+  readonly #limits: ProposeLimits;
   readonly #call: Call;
   readonly #reader: StreamReader;
   readonly #writer: StreamWriter<ProposeStreamResponse>;
+  /** Of the items that have no result yet. */
   readonly #requestIds = new Set<bigint>();
+  /** Of these so many are at the node. */
+  #proposed = 0;
   #bytesInFlight = 0;
+  #stopOnError = false;
+  /** With stop_on_error: an item has failed. */
+  #hasStopped = false;
+  /** With stop_on_error: what came while items before it have no result. */
+  #queue: (readonly ProposeItem[])[] = [];
   /** Results that wait to be written, in one message. */
   #results: ProposeResult[] = [];
   #resultBytes = 0;
@@ -52,10 +67,10 @@ class ProposeStream {
   /** Set once nothing more is read: how the stream ends when everything is answered. */
   #ending: { readonly failure: Failure | undefined } | undefined;
 
-  constructor(context: CallContext, node: NodeApi, maxCommandBytes: number, call: Call) {
+  constructor(context: CallContext, node: NodeApi, limits: ProposeLimits, call: Call) {
     this.#context = context;
     this.#node = node;
-    this.#maxCommandBytes = maxCommandBytes;
+    this.#limits = limits;
     this.#call = call;
     this.#reader = new StreamReader(call);
     this.#writer = new StreamWriter(call, context.translator, () => this.#flush());
@@ -80,16 +95,16 @@ class ProposeStream {
     // What was read ahead when the stream began to end is not proposed.
     if (this.#ending !== undefined || this.#writer.ended) return;
     try {
-      const { items } = wellFormed(request);
-      if (items.length < 1 || items.length > MAX_ITEMS_PER_MESSAGE) {
-        throw invalidArgument("items", `must be 1 to ${MAX_ITEMS_PER_MESSAGE} a message, are ${items.length}`);
-      }
-      const bytes = items.reduce((sum, { command }) => sum + command.length, 0);
-      if (items.length > 1 && bytes > MAX_MESSAGE_BYTES) {
-        throw invalidArgument("items", `must have at most ${MAX_MESSAGE_BYTES} bytes a message, have ${bytes}`);
-      }
+      const { items, stopOnError } = wellFormed(request);
+      this.#requireSize(items);
       this.#requireUniqueIds(items);
-      this.#propose(items);
+      this.#stopOnError ||= stopOnError;
+      for (const { requestId, command } of items) {
+        this.#requestIds.add(requestId);
+        this.#bytesInFlight += command.length;
+      }
+      this.#queue.push(items);
+      this.#proposeQueue();
     } catch (error) {
       if (error instanceof Failure) this.#endAfterAnswers(error);
       else this.#writer.fail(error);
@@ -97,28 +112,57 @@ class ProposeStream {
     if (this.#full()) this.#reader.pause();
   }
 
+  /** Proposes what came, message by message; with stop_on_error only once everything before has its result. */
+  #proposeQueue(): void {
+    while (this.#queue.length > 0 && !(this.#stopOnError && this.#proposed > 0)) {
+      const items = this.#queue.shift() ?? [];
+      this.#propose(items);
+    }
+  }
+
   /** Proposes the items of one message as one batch, but those that can't be proposed. */
   #propose(items: readonly ProposeItem[]): void {
-    const accepted: ProposeItem[] = [];
-    let bytes = 0;
+    const accepted: Accepted[] = [];
     for (const [i, item] of items.entries()) {
-      const refusal = refuseCommand(item.command, this.#maxCommandBytes, `items[${i}].command`);
-      if (refusal !== undefined) {
-        this.#push(failed(item.requestId, refusal), 0);
-        continue;
-      }
-      this.#requestIds.add(item.requestId);
-      bytes += item.command.length;
-      accepted.push(item);
+      const conditions = this.#conditionsOf(item, `items[${i}].`);
+      if (conditions instanceof Failure) this.#settle(item, this.#stopOnError, conditions);
+      else accepted.push({ item, conditions });
     }
     if (accepted.length === 0) return;
-    this.#bytesInFlight += bytes;
+    this.#proposed += accepted.length;
+    const stopOnError = this.#stopOnError;
     this.#node.propose({
-      commands: accepted.map((item) => item.command),
+      commands: accepted.map(({ item }) => item.command),
+      conditions: someConditions(accepted.map(({ conditions }) => conditions)),
       deadlineMs: deadlineOnNodeClock(this.#call.getDeadline(), this.#context.nowMs),
       ordered: true,
-      done: (result) => this.#onResult(accepted, bytes, result),
+      stopOnError,
+      done: (result) => this.#onResult(accepted, stopOnError, result),
     });
+  }
+
+  #conditionsOf(item: ProposeItem, path: string): Conditions | Failure {
+    if (this.#hasStopped) return stopped();
+    const refusal = refuseCommand(item.command, this.#limits.maxCommandBytes, `${path}command`);
+    if (refusal !== undefined) return refusal;
+    try {
+      return conditionsFromWire(item, path);
+    } catch (error) {
+      if (error instanceof Failure) return error;
+      throw error;
+    }
+  }
+
+  #requireSize(items: readonly ProposeItem[]): void {
+    const maxItems = Math.min(MAX_ITEMS_PER_MESSAGE, this.#limits.maxProposals);
+    if (items.length < 1 || items.length > maxItems) {
+      throw invalidArgument("items", `must be 1 to ${maxItems} a message, are ${items.length}`);
+    }
+    const maxBytes = Math.min(MAX_MESSAGE_BYTES, this.#limits.maxProposalBytes);
+    const bytes = items.reduce((sum, { command }) => sum + command.length, 0);
+    if (items.length > 1 && bytes > maxBytes) {
+      throw invalidArgument("items", `must have at most ${maxBytes} bytes a message, have ${bytes}`);
+    }
   }
 
   /**
@@ -138,14 +182,20 @@ class ProposeStream {
     }
   }
 
-  #onResult(items: readonly ProposeItem[], bytes: number, result: ProposalResult): void {
+  #onResult(accepted: readonly Accepted[], stopOnError: boolean, result: ProposalResult): void {
     if (this.#writer.ended) return;
-    this.#bytesInFlight -= bytes;
-    for (const [i, { requestId }] of items.entries()) {
-      this.#requestIds.delete(requestId);
-      if (result.kind === "failed") this.#push(failed(requestId, result.failure), result.failure.message.length);
-      else this.#push(committed(requestId, result.first.index + i, result.first.term), 0);
-    }
+    this.#proposed -= accepted.length;
+    for (const [i, { item }] of accepted.entries()) this.#settle(item, stopOnError, outcomeOf(result, i));
+    this.#proposeQueue();
+  }
+
+  /** `stopOnError` as it was when the item was sent. */
+  #settle({ requestId, command }: ProposeItem, stopOnError: boolean, outcome: CommandOutcome): void {
+    this.#requestIds.delete(requestId);
+    this.#bytesInFlight -= command.length;
+    const isFailure = outcome instanceof Failure;
+    if (isFailure && stopOnError) this.#hasStopped = true;
+    this.#push(toProposeResult(requestId, outcome), isFailure ? outcome.message.length : 0);
   }
 
   #push(result: ProposeResult, extraBytes: number): void {
@@ -190,13 +240,4 @@ class ProposeStream {
     if (this.#ending.failure === undefined) this.#writer.end();
     else this.#writer.fail(this.#ending.failure);
   }
-}
-
-function committed(requestId: bigint, index: number, term: number): ProposeResult {
-  const value = create(ProposeResponseSchema, { index: toWire(index), term: toWire(term) });
-  return create(ProposeResultSchema, { requestId, outcome: { case: "committed", value } });
-}
-
-function failed(requestId: bigint, failure: Failure): ProposeResult {
-  return create(ProposeResultSchema, { requestId, outcome: { case: "error", value: toProposeError(failure) } });
 }

@@ -3,33 +3,45 @@ import type { handleUnaryCall } from "@grpc/grpc-js";
 import {
   type ProposeRequest,
   type ProposeResponse,
-  ProposeResponseSchema,
   type ReadIndexRequest,
   type ReadIndexResponse,
   ReadIndexResponseSchema,
 } from "../../gen/raft/v1/log_pb.js";
-import type { Failure } from "../failure.ts";
+import { Failure } from "../failure.ts";
 import type { NodeApi } from "../node/api.ts";
+import { outcomeOf } from "../node/proposal-result.ts";
 import { type CallContext, deadlineOnNodeClock, unary } from "./calls.ts";
+import { conditionsFromWire, someConditions } from "./conditions.ts";
 import type { Malformed } from "./definition.ts";
+import { toProposeResponse } from "./propose-result.ts";
 import { invalidArgument, toWire } from "./uint64.ts";
+
+/** What may be proposed. */
+export interface ProposeLimits {
+  /** The largest command that is accepted. */
+  readonly maxCommandBytes: number;
+  /** The node's bounds of what has no answer yet, of commands and of their bytes. What alone is beyond them never fits. */
+  readonly maxProposals: number;
+  readonly maxProposalBytes: number;
+}
 
 export function propose(
   context: CallContext,
   node: NodeApi,
-  maxCommandBytes: number,
+  { maxCommandBytes }: ProposeLimits,
 ): handleUnaryCall<ProposeRequest | Malformed, ProposeResponse> {
-  return unary(context, ({ command }, done, call) => {
+  return unary(context, (request, done, call) => {
+    const { command } = request;
     const refusal = refuseCommand(command, maxCommandBytes, "command");
     if (refusal !== undefined) return done(refusal);
     node.propose({
       commands: [command],
+      conditions: someConditions([conditionsFromWire(request)]),
       deadlineMs: deadlineOnNodeClock(call.getDeadline(), context.nowMs),
       ordered: false,
       done: (result) => {
-        if (result.kind === "failed") return done(result.failure);
-        const { index, term } = result.first;
-        done(create(ProposeResponseSchema, { index: toWire(index), term: toWire(term) }));
+        const outcome = outcomeOf(result, 0);
+        done(outcome instanceof Failure ? outcome : toProposeResponse(outcome));
       },
     });
   });

@@ -12,6 +12,9 @@ const ERROR_DOMAIN = "raft-sidecar";
 
 const DETAILS_TRAILER = "grpc-status-details-bin";
 
+/** What a message repeats of a request may be long; trailers must not be. */
+const MAX_MESSAGE_LENGTH = 1_024;
+
 /** Trailers have a size limit in most clients; more violations than these help nobody. */
 const MAX_VIOLATIONS = 16;
 
@@ -21,6 +24,7 @@ const CODES: Readonly<Record<Reason, status>> = {
   NOT_APPENDED: status.UNAVAILABLE,
   OUTCOME_UNKNOWN: status.ABORTED,
   TERM_CHANGED: status.FAILED_PRECONDITION,
+  SEQUENCE_TOO_OLD: status.OUT_OF_RANGE,
   NOT_LEADER: status.FAILED_PRECONDITION,
   OVERLOADED: status.RESOURCE_EXHAUSTED,
   COMPACTED: status.OUT_OF_RANGE,
@@ -94,7 +98,7 @@ export function callErrorOf(failure: Failure, leader?: LeaderHint): CallError {
     if (leader.leader !== "") metadata.set("raft-leader-id", leader.leader);
     if (leader.leaderAddress !== "") metadata.set("raft-leader-address", leader.leaderAddress);
   }
-  return asCallError(code, failure.message, metadata);
+  return asCallError(code, shortened(failure.message), metadata);
 }
 
 /**
@@ -142,10 +146,15 @@ function detailsOf(failure: Failure, code: status): Uint8Array {
   if (violations.length > 0) {
     const fieldViolations = violations
       .slice(0, MAX_VIOLATIONS)
-      .map(({ field, description }) => ({ field, description }));
+      .map(({ field, description }) => ({ field: shortened(field), description: shortened(description) }));
     details.push(anyPack(BadRequestSchema, create(BadRequestSchema, { fieldViolations })));
   }
-  return toBinary(StatusSchema, create(StatusSchema, { code, message: failure.message, details }));
+  return toBinary(StatusSchema, create(StatusSchema, { code, message: shortened(failure.message), details }));
+}
+
+/** Well-formed, too: a header is written from it, and half of a surrogate pair can't be. */
+function shortened(text: string): string {
+  return text.length <= MAX_MESSAGE_LENGTH ? text : `${text.slice(0, MAX_MESSAGE_LENGTH - 1).toWellFormed()}…`;
 }
 
 function asCallError(code: status, details: string, metadata: Metadata): CallError {

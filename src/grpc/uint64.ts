@@ -7,7 +7,7 @@ import { MAX_INDEX, MAX_TERM } from "../raft/types.ts";
  * INVALID_ARGUMENT, to clients and to peers alike: it never reaches the core.
  */
 
-/** An index or a sequence from outside, 0 to MAX_INDEX. `field` is its path in the proto. */
+/** An index or a message's sequence from outside, 0 to MAX_INDEX. `field` is its path in the proto. */
 export function indexFromWire(value: bigint, field: string): number {
   return numberFromWire(value, MAX_INDEX, field);
 }
@@ -15,6 +15,11 @@ export function indexFromWire(value: bigint, field: string): number {
 /** A term from outside, 0 to MAX_TERM. */
 export function termFromWire(value: bigint, field: string): number {
   return numberFromWire(value, MAX_TERM, field);
+}
+
+/** A proposer's sequence from outside, 0 to 2^53 - 1. */
+export function sequenceFromWire(value: bigint, field: string): number {
+  return numberFromWire(value, Number.MAX_SAFE_INTEGER, field);
 }
 
 /** A safe integer from 0 as a uint64. */

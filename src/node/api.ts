@@ -1,9 +1,9 @@
 import type { Failure } from "../failure.ts";
-import type { EntryId, Frame, NodeId } from "../raft/types.ts";
+import type { EntryId, Frame, NodeId, ProposalId } from "../raft/types.ts";
 
 /** What the services need of a node. `Node` implements it. */
 export interface NodeApi {
-  /** Proposes commands that are appended next to each other, in this order, or not at all. `done` is called once. */
+  /** Proposes commands. Those that are appended stand next to each other, in this order. `done` is called once. */
   propose(batch: ProposalBatch): void;
 
   /** A linearizable barrier. `done` is called once. `deadlineMs` as in `ProposalBatch`. */
@@ -41,6 +41,10 @@ export interface NodeApi {
 export interface ProposalBatch {
   /** At least one. The node keeps views of them: they must not change. */
   readonly commands: readonly Uint8Array[];
+  /** One for each command; undefined when none has any. */
+  readonly conditions?: readonly Conditions[] | undefined;
+  /** Whether a command that is refused keeps those after it from being appended. */
+  readonly stopOnError?: boolean | undefined;
   /** When the caller stops waiting, on the node's clock (`clock.nowMs()`); undefined for never. */
   readonly deadlineMs: number | undefined;
   /**
@@ -51,9 +55,26 @@ export interface ProposalBatch {
   readonly done: (result: ProposalResult) => void;
 }
 
+/** With what a command is proposed. */
+export interface Conditions {
+  /** The command isn't appended a second time. */
+  readonly id: ProposalId | undefined;
+  /** The command is appended in this term only; 0 for any. */
+  readonly expectedTerm: number;
+}
+
+export const NO_CONDITIONS: Conditions = { id: undefined, expectedTerm: 0 };
+
 export type ProposalResult =
-  /** `first` is where the batch's first command is; the others follow it. */
-  { readonly kind: "committed"; readonly first: EntryId } | { readonly kind: "failed"; readonly failure: Failure };
+  /** All were appended and are committed: `first` is where the batch's first command is; the others follow it. */
+  | { readonly kind: "committed"; readonly first: EntryId }
+  /** One outcome for each command. */
+  | { readonly kind: "each"; readonly outcomes: readonly CommandOutcome[] }
+  /** All have failed. */
+  | { readonly kind: "failed"; readonly failure: Failure };
+
+/** `duplicate`: another proposal with the same id is what stands in the log. */
+export type CommandOutcome = (EntryId & { readonly duplicate: boolean }) | Failure;
 
 export type ReadIndexResult =
   | { readonly kind: "readIndex"; readonly index: number; readonly term: number }

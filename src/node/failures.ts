@@ -1,4 +1,5 @@
 import { Failure } from "../failure.ts";
+import type { ProposalId } from "../raft/types.ts";
 
 /** Before a retry of what was refused because of load. */
 const OVERLOAD_RETRY_MS = 100;
@@ -11,20 +12,30 @@ export function noLeader(): Failure {
   });
 }
 
+export function unconfirmed(): Failure {
+  return new Failure("NO_LEADER", "no leader confirmed in time that it still leads; a retry is safe", {
+    retryAfterMs: ELECTION_RETRY_MS,
+  });
+}
+
 export function notAppended(): Failure {
   return new Failure("NOT_APPENDED", "the leader changed before the command was appended; a retry is safe", {
     retryAfterMs: ELECTION_RETRY_MS,
   });
 }
 
-export function diskTooSlow(): Failure {
-  return new Failure("NOT_APPENDED", "the leader's disk did not keep up; nothing was appended, retry later", {
+export function leaderTooSlow(): Failure {
+  return new Failure("NOT_APPENDED", "the leader did not get to it in time; nothing was appended, retry later", {
     retryAfterMs: OVERLOAD_RETRY_MS,
   });
 }
 
 export function draining(): Failure {
   return new Failure("DRAINING", "this node shuts down; nothing was appended, ask another node", { retryAfterMs: 0 });
+}
+
+export function cannotGoOn(): Failure {
+  return new Failure("DATA_LOSS", "this node can't go on; nothing was appended, ask another node", { retryAfterMs: 0 });
 }
 
 export function outcomeUnknown(why: string): Failure {
@@ -39,6 +50,19 @@ export function termChanged(expected: number, current: number): Failure {
   return new Failure("TERM_CHANGED", `the term is ${current}, not ${expected}; nothing was appended`, {
     metadata: { expected_term: String(expected), term: String(current) },
   });
+}
+
+export function sequenceTooOld(id: ProposalId, above: number): Failure {
+  return new Failure(
+    "SEQUENCE_TOO_OLD",
+    `whether sequence ${id.sequence} of client ${id.clientId} was appended is not known any more, only of those above ` +
+      `${above}; nothing was appended now`,
+    { metadata: { client_id: id.clientId, sequence: String(id.sequence), known_above: String(above) } },
+  );
+}
+
+export function stopped(): Failure {
+  return new Failure("NOT_APPENDED", "an item before it failed and stop_on_error is set; nothing was appended");
 }
 
 export function overloaded(what: string, limit: number): Failure {

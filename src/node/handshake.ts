@@ -1,9 +1,9 @@
 import type { Failure } from "../failure.ts";
 import type { NodeId } from "../raft/types.ts";
 
-/** The versions of the peer protocol that this build speaks. */
-export const PROTOCOL_MIN = 1;
-export const PROTOCOL_MAX = 1;
+/** The versions of the peer protocol that this build speaks. Version 1 knew no ids of proposals. */
+export const PROTOCOL_MIN = 2;
+export const PROTOCOL_MAX = 2;
 
 /** What each end of a connection between members says of itself before anything else; `raft.v1.Handshake`. */
 export interface Handshake {

@@ -1,7 +1,9 @@
+import { assert } from "../assert.ts";
 import { Failure } from "../failure.ts";
+import { decodeEntries } from "../frame/codec.ts";
 import { sliceFrame } from "../raft/frame.ts";
 import type { Raft } from "../raft/raft.ts";
-import type { Frame } from "../raft/types.ts";
+import { EntryType, type Frame } from "../raft/types.ts";
 import type { Storage } from "../storage/storage.ts";
 
 /** Reads what is durable of the log, from memory where it is still there, else from the disk. See `NodeApi.readLog`. */
@@ -34,4 +36,12 @@ export function readLog(
       .filter((frame) => frame.first <= end)
       .map((frame) => (frame.last <= end ? frame : sliceFrame(frame, frame.first, end))),
   );
+}
+
+/** The identity that the log's first entry gives it. `first` is what reading that entry brought. */
+export function logIdOf(first: readonly Frame[] | Failure): Uint8Array {
+  const frame = first instanceof Failure ? undefined : first[0];
+  const entry = frame === undefined ? undefined : decodeEntries(frame.bytes)[0];
+  assert(entry?.type === EntryType.logId, "the log's first entry holds its id");
+  return Uint8Array.from(entry.command);
 }

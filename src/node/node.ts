@@ -1,12 +1,12 @@
 import { assert } from "../assert.ts";
-import { Failure } from "../failure.ts";
-import { decodeEntries, encodeFrame } from "../frame/codec.ts";
-import { faultOf } from "../raft/fault.ts";
+import type { Failure } from "../failure.ts";
+import { encodeFrame } from "../frame/codec.ts";
+import { faultOf, leapOf } from "../raft/fault.ts";
 import type { Fetch, Input } from "../raft/input.ts";
 import type { Message } from "../raft/message.ts";
 import { Raft } from "../raft/raft.ts";
 import type { TurnWrite } from "../raft/ready.ts";
-import { EntryType, type Frame, type NodeId } from "../raft/types.ts";
+import type { Frame, NodeId } from "../raft/types.ts";
 import type {
   MemberStatus,
   NodeApi,
@@ -17,14 +17,15 @@ import type {
   StateEvent,
 } from "./api.ts";
 import { nodeState, peerStatuses, stateEvent } from "./describe.ts";
-import { draining } from "./failures.ts";
+import { cannotGoOn, draining } from "./failures.ts";
 import type { Handshaker } from "./handshake.ts";
-import { readLog } from "./log-reader.ts";
+import { logIdOf, readLog } from "./log-reader.ts";
 import { Members } from "./members.ts";
-import { type NodeOptions, raftOptions } from "./options.ts";
+import { MAX_DISK_TURNS, type NodeOptions, raftOptions } from "./options.ts";
 import type { NodePorts } from "./ports.ts";
 import { Readiness } from "./readiness.ts";
 import { Requests } from "./requests.ts";
+import { Sessions } from "./sessions.ts";
 import { Ticker } from "./ticker.ts";
 import type { ForwardOutcome, ForwardRequest, Transport, TransportListener } from "./transport.ts";
 import { Watch } from "./watch.ts";
@@ -55,14 +56,15 @@ export class Node implements NodeApi, TransportListener {
   #logId: Uint8Array = new Uint8Array(0);
   #isDraining = false;
   #onDrained: (() => void) | undefined;
-  #isStopped = false;
+  #endedWith: Failure | undefined;
 
   constructor(options: NodeOptions, ports: NodePorts) {
     this.#options = options;
     this.#ports = ports;
     const { clock, storage } = ports;
     this.#raft = new Raft(raftOptions(options, ports.random, encodeFrame), storage.recovered);
-    this.#requests = new Requests(this.#raft, options);
+    const sessions = new Sessions(this.#raft, storage, options, () => this.#schedule());
+    this.#requests = new Requests(this.#raft, sessions, options);
     this.#announcedApplied = this.#raft.lastApplied;
     // After a pause a node first listens for a while before it concludes that everybody else is silent.
     const maxCatchUpTicks = Math.ceil(this.#raft.options.electionTimeoutMinTicks / 4);
@@ -73,7 +75,7 @@ export class Node implements NodeApi, TransportListener {
       () => this.#logId,
       () => this.#ticker.start(),
     );
-    this.#readiness = new Readiness(this.#raft, this.#members, clock);
+    this.#readiness = new Readiness(this.#raft, this.#members, sessions, clock);
     this.#watch = new Watch(stateEvent(this.#raft, this.#members));
     storage.onFailure = (error) => this.#fail(error);
   }
@@ -117,13 +119,15 @@ export class Node implements NodeApi, TransportListener {
   }
 
   propose(batch: ProposalBatch): void {
-    if (this.#isDraining || this.#isStopped) return batch.done({ kind: "failed", failure: draining() });
+    const failure = this.#refusal();
+    if (failure !== undefined) return batch.done({ kind: "failed", failure });
     this.#requests.propose(batch, this.#ports.clock.nowMs());
     this.#schedule();
   }
 
   readIndex(deadlineMs: number | undefined, done: (result: ReadIndexResult) => void): void {
-    if (this.#isDraining || this.#isStopped) return done({ kind: "failed", failure: draining() });
+    const failure = this.#refusal();
+    if (failure !== undefined) return done({ kind: "failed", failure });
     this.#requests.readIndex(deadlineMs, this.#ports.clock.nowMs(), done);
     this.#schedule();
   }
@@ -136,7 +140,7 @@ export class Node implements NodeApi, TransportListener {
     return {
       clusterId: this.#options.clusterId,
       durable: this.#raft.durability.index,
-      notReadyReason: this.#isDraining || this.#isStopped ? "it shuts down" : this.#readiness.notReadyReason(),
+      notReadyReason: this.#refusal() !== undefined ? "it shuts down" : this.#readiness.notReadyReason(),
       proposalsInFlight: this.#requests.proposalsInFlight,
       peers: peerStatuses(this.#raft),
     };
@@ -164,7 +168,7 @@ export class Node implements NodeApi, TransportListener {
   }
 
   onMessage(message: Message): string | undefined {
-    const fault = faultOf(message);
+    const fault = faultOf(message) ?? leapOf(message, this.#raft.currentTerm);
     // Until all have met, this node may stand in for one whose votes are forgotten: it neither votes nor acknowledges.
     if (fault === undefined && this.#members.isBootstrapped) this.#input({ kind: "message", message });
     return fault;
@@ -175,9 +179,14 @@ export class Node implements NodeApi, TransportListener {
   }
 
   onForward(_from: NodeId, request: ForwardRequest, done: (outcome: ForwardOutcome) => void): void {
-    if (this.#isDraining || this.#isStopped) return done({ kind: "failed", failure: draining() });
+    const failure = this.#refusal();
+    if (failure !== undefined) return done({ kind: "failed", failure });
     this.#requests.onForward(request, this.#ports.clock.nowMs(), done);
     this.#schedule();
+  }
+
+  #refusal(): Failure | undefined {
+    return this.#endedWith ?? (this.#isDraining ? draining() : undefined);
   }
 
   #onTicks(count: number): void {
@@ -191,11 +200,11 @@ export class Node implements NodeApi, TransportListener {
 
   #schedule(): void {
     // The listeners are open before the node is started: what comes until then waits for the first turn.
-    if (this.#isTurnDue || this.#isStopped || this.#transport === undefined) return;
+    if (this.#isTurnDue || this.#endedWith !== undefined || this.#transport === undefined) return;
     this.#isTurnDue = true;
     this.#ports.clock.defer(() => {
       this.#isTurnDue = false;
-      if (this.#isStopped) return;
+      if (this.#endedWith !== undefined) return;
       try {
         this.#turn();
       } catch (error) {
@@ -211,15 +220,17 @@ export class Node implements NodeApi, TransportListener {
     this.#inputs = [];
     for (const input of inputs) this.#raft.step(input);
     this.#requests.step(this.#diskTurns, this.#transport, nowMs);
-    const ready = this.#raft.takeReady();
+    const ready = this.#raft.takeReady(this.#diskTurns < MAX_DISK_TURNS);
     if (ready.write !== undefined) this.#write(ready.write);
     for (const message of ready.messages) this.#transport.send(message);
     for (const fetch of ready.fetches) this.#fetch(fetch);
-    this.#requests.onReady(ready, nowMs);
+    this.#requests.onReady(ready);
+    this.#readiness.onTurn(nowMs);
     if (this.#raft.lastApplied > this.#announcedApplied) this.#onAppliedRose();
     const event = this.#watch.maybeChange(stateEvent(this.#raft, this.#members));
     if (event !== undefined) this.#ports.onStateEvent(event);
     this.#maybeDrained();
+    if (this.#requests.canPropose(this.#diskTurns)) this.#schedule();
   }
 
   #write(write: TurnWrite): void {
@@ -253,9 +264,7 @@ export class Node implements NodeApi, TransportListener {
   /** The log's first entry, now that it is committed, gives it its identity. */
   #learnLogId(): void {
     this.readLog(1, 1, 1, (result) => {
-      const entry = result instanceof Failure ? undefined : decodeEntries(result[0]?.bytes ?? this.#logId)[0];
-      assert(entry?.type === EntryType.logId, "the log's first entry holds its id");
-      this.#logId = Uint8Array.from(entry.command);
+      this.#logId = logIdOf(result);
       // Subscribers that name a log wait for it.
       this.#tellApplied();
     });
@@ -263,7 +272,7 @@ export class Node implements NodeApi, TransportListener {
 
   #expireRegularly(): void {
     this.#ports.clock.setTimer(EXPIRY_INTERVAL_MS, () => {
-      if (this.#isStopped) return;
+      if (this.#endedWith !== undefined) return;
       this.#requests.expire(this.#ports.clock.nowMs());
       this.#maybeDrained();
       this.#expireRegularly();
@@ -277,14 +286,14 @@ export class Node implements NodeApi, TransportListener {
     onDrained?.();
   }
 
+  /** Also once the node has ended: a disk that fails with the last writes is no orderly end. */
   #fail(error: unknown): void {
-    if (this.#isStopped) return;
-    this.#end(new Failure("DATA_LOSS", "this node cannot go on; nothing was appended here"));
+    this.#end(cannotGoOn());
     this.#ports.onFatal(error);
   }
 
   #end(failure: Failure): void {
-    this.#isStopped = true;
+    this.#endedWith ??= failure;
     this.#ticker.stop();
     this.#requests.failAll(failure);
   }

@@ -1,5 +1,6 @@
 import type { RaftOptions } from "../raft/raft.ts";
 import type { EncodeFrame, NodeId } from "../raft/types.ts";
+import { SESSION_LIMITS, type SessionLimits } from "../session/session-table.ts";
 
 export interface NodeOptions {
   readonly id: NodeId;
@@ -24,14 +25,45 @@ export interface NodeOptions {
   readonly maxReads: number;
   /** Entries kept in memory for followers and subscribers that are nearly up to date. */
   readonly cacheBytes: number;
+
+  /** Entries of one AppendEntries request, in bytes, unless a single one is larger. A peer's receive limit is 8 MiB. */
+  readonly maxAppendBytes: number;
+  /** Requests with entries, and their bytes, that one follower may have outstanding. */
+  readonly maxInFlight: number;
+  readonly maxInFlightBytes: number;
+
+  /** What is remembered of proposals with an id; equal on all nodes. */
+  readonly sessionLimits: SessionLimits;
+  /** After so many entries the session table is written to the disk, so that a start need not read more than these. */
+  readonly sessionCheckpointEntries: number;
+  /** Or after so many bytes of the log, and sixteen times the last checkpoint's own. */
+  readonly sessionCheckpointBytes: number;
 }
+
+/** What no user has asked to set yet. */
+export const PIPELINE: Pick<
+  NodeOptions,
+  | "maxAppendBytes"
+  | "maxInFlight"
+  | "maxInFlightBytes"
+  | "sessionLimits"
+  | "sessionCheckpointEntries"
+  | "sessionCheckpointBytes"
+> = {
+  maxAppendBytes: 1024 * 1024,
+  maxInFlight: 64,
+  maxInFlightBytes: 8 * 1024 * 1024,
+  sessionLimits: SESSION_LIMITS,
+  sessionCheckpointEntries: 131_072,
+  sessionCheckpointBytes: 64 * 1024 * 1024,
+};
 
 export interface InitialMember {
   readonly id: NodeId;
   readonly peerAddress: string;
 }
 
-/** Disk turns that may be under way before proposals wait for the next one: what arrives meanwhile shares its sync. */
+/** Disk turns that may be under way: what arrives meanwhile waits for the next one, and shares its sync. */
 export const MAX_DISK_TURNS = 2;
 
 /** Commands that one frame takes, in number and in bytes, unless a single batch has more. */
@@ -40,13 +72,6 @@ export const MAX_FRAME_BYTES = 1024 * 1024;
 
 /** Frames that one disk turn takes. */
 export const MAX_FRAMES_PER_TURN = 4;
-
-/** Entries of one AppendEntries request. A peer's receive limit is 8 MiB. */
-const MAX_APPEND_BYTES = 1024 * 1024;
-
-/** What one follower may have outstanding. */
-const MAX_IN_FLIGHT = 64;
-const MAX_IN_FLIGHT_BYTES = 8 * 1024 * 1024;
 
 export function raftOptions(
   options: NodeOptions,
@@ -63,9 +88,9 @@ export function raftOptions(
     electionTimeoutMinTicks: ticks(options.electionTimeoutMinMs),
     electionTimeoutMaxTicks: ticks(options.electionTimeoutMaxMs),
     heartbeatTicks: ticks(options.heartbeatMs),
-    maxAppendBytes: MAX_APPEND_BYTES,
-    maxInFlight: MAX_IN_FLIGHT,
-    maxInFlightBytes: MAX_IN_FLIGHT_BYTES,
+    maxAppendBytes: options.maxAppendBytes,
+    maxInFlight: options.maxInFlight,
+    maxInFlightBytes: options.maxInFlightBytes,
     cacheBytes: options.cacheBytes,
   };
 }

@@ -1,6 +1,6 @@
+import type { Clock } from "../clock.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { StateEvent } from "./api.ts";
-import type { Clock } from "./clock.ts";
 
 /** What a node is built on. All of it is simulated in the simulation. */
 export interface NodePorts {

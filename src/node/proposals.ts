@@ -1,9 +1,12 @@
 import { assert, unreachable } from "../assert.ts";
-import type { Failure } from "../failure.ts";
+import type { Failure, Reason } from "../failure.ts";
 import type { EntryId } from "../raft/types.ts";
-import type { ProposalBatch } from "./api.ts";
-import { diskTooSlow, noLeader, notAppended, notLeader, outcomeUnknown, overloaded, termChanged } from "./failures.ts";
+import type { Admission } from "./admission.ts";
+import type { ProposalBatch, ProposalResult } from "./api.ts";
+import { Budget } from "./budget.ts";
+import { leaderTooSlow, noLeader, notAppended, notLeader, outcomeUnknown, termChanged } from "./failures.ts";
 import { MAX_FRAME_BYTES, MAX_FRAME_COMMANDS } from "./options.ts";
+import { lostResult, partOf } from "./proposal-result.ts";
 import type { ForwardOutcome } from "./transport.ts";
 
 export interface ProposalLimits {
@@ -15,21 +18,35 @@ export interface ProposalLimits {
   readonly proposalTimeoutMs: number;
 }
 
+/** With these a leader says of a whole request that it appended nothing, and that another one may. */
+const NOT_APPENDED_THERE: ReadonlySet<Reason> = new Set(["NOT_LEADER", "TERM_CHANGED", "DRAINING", "DATA_LOSS"]);
+
 /** Batches that travel together: appended in one step, or forwarded in one request. */
-export interface Group {
-  readonly batches: readonly Pending[];
-  readonly commands: readonly Uint8Array[];
-}
+export type Group = readonly Pending[];
 
 interface Pending {
   readonly batch: ProposalBatch;
   readonly bytes: number;
   /** When it stops waiting for a leader. */
   readonly leaderUntilMs: number;
-  /** When it stops waiting for the leader's disk. */
-  readonly diskUntilMs: number;
+  /** When it stops waiting for its turn at the leader. */
+  readonly turnUntilMs: number;
   /** Set for one that another node forwarded: only the leader of this term may append it. */
   readonly term: number | undefined;
+}
+
+/** Batches whose results hold once `last` is committed. */
+interface Appended {
+  readonly group: Group;
+  readonly results: readonly ProposalResult[];
+  readonly last: EntryId;
+  readonly untilMs: number;
+  /** Its time was up. It stays, and counts against the limits, until it is committed or lost. */
+  isAnswered: boolean;
+}
+
+export function batchesOf(group: Group): ProposalBatch[] {
+  return group.map(({ batch }) => batch);
 }
 
 /**
@@ -41,32 +58,37 @@ export class Proposals {
   readonly #limits: ProposalLimits;
   #waiting: Pending[] = [];
   /** In log order. */
-  #appended: { readonly group: Group; readonly first: EntryId; readonly last: number; readonly untilMs: number }[] = [];
+  #appended: Appended[] = [];
   /** In the order of sending. */
   readonly #forwarded = new Map<Group, { readonly untilMs: number }>();
-  #count = 0;
-  #bytes = 0;
+  #unanswered = 0;
+  readonly #budget: Budget;
 
   constructor(limits: ProposalLimits) {
     this.#limits = limits;
+    this.#budget = new Budget(limits.maxProposals, limits.maxProposalBytes);
   }
 
   /** Proposals without an answer. */
-  get count(): number {
-    return this.#count;
+  get unanswered(): number {
+    return this.#unanswered;
+  }
+
+  /** Whether any waits to be appended or forwarded. */
+  get areWaiting(): boolean {
+    return this.#waiting.length > 0;
   }
 
   /** Takes a batch in, or answers it at once when there are too many. */
   add(batch: ProposalBatch, nowMs: number, term?: number): void {
     const bytes = batch.commands.reduce((sum, command) => sum + command.length, 0);
-    const refusal = this.#refusal(batch.commands.length, bytes);
+    const refusal = this.#budget.take(batch.commands.length, bytes);
     if (refusal !== undefined) return batch.done({ kind: "failed", failure: refusal });
-    this.#count += batch.commands.length;
-    this.#bytes += bytes;
+    this.#unanswered += batch.commands.length;
     const deadlineMs = batch.deadlineMs ?? Number.POSITIVE_INFINITY;
     const leaderUntilMs = Math.min(nowMs + this.#limits.leaderWaitMs, deadlineMs);
-    const diskUntilMs = Math.min(nowMs + this.#limits.proposalTimeoutMs, deadlineMs);
-    this.#waiting.push({ batch, bytes, leaderUntilMs, diskUntilMs, term });
+    const turnUntilMs = Math.min(nowMs + this.#limits.proposalTimeoutMs, deadlineMs);
+    this.#waiting.push({ batch, bytes, leaderUntilMs, turnUntilMs, term });
   }
 
   /** As many waiting batches as travel together; undefined when none waits. */
@@ -76,13 +98,14 @@ export class Proposals {
     let commands = 0;
     let bytes = 0;
     for (const pending of this.#waiting) {
+      // What stops on an error is refused as a whole, so it travels alone.
+      if (taken > 0 && (pending.batch.stopOnError || this.#waiting[0]?.batch.stopOnError)) break;
       commands += pending.batch.commands.length;
       bytes += pending.bytes;
       if (taken > 0 && (commands > MAX_FRAME_COMMANDS || bytes > MAX_FRAME_BYTES)) break;
       taken++;
     }
-    const batches = this.#waiting.splice(0, taken);
-    return { batches, commands: batches.flatMap((pending) => pending.batch.commands) };
+    return this.#waiting.splice(0, taken);
   }
 
   /** Refuses the waiting batches that others forwarded to this node as the leader of a term in which it is not. */
@@ -96,17 +119,38 @@ export class Proposals {
     }
   }
 
-  onAppended(group: Group, first: EntryId, nowMs: number): void {
-    const last = first.index + group.commands.length - 1;
-    this.#appended.push({ group, first, last, untilMs: nowMs + this.#limits.proposalTimeoutMs });
+  /** This node, leading in `term`, has taken the group in. What rests on nothing uncommitted is answered at once. */
+  onAdmitted(group: Group, { results }: Admission, term: number, commitIndex: number, nowMs: number): void {
+    const appended: Pending[] = [];
+    const due: ProposalResult[] = [];
+    let last = 0;
+    for (const [i, pending] of group.entries()) {
+      const admitted = results[i];
+      assert(admitted !== undefined, "every batch is decided about");
+      if (admitted.upTo <= commitIndex) {
+        this.#release([pending]);
+        this.#answer(pending, admitted.result);
+      } else {
+        appended.push(pending);
+        due.push(admitted.result);
+        last = Math.max(last, admitted.upTo);
+      }
+    }
+    if (appended.length === 0) return;
+    const untilMs = nowMs + this.#limits.proposalTimeoutMs;
+    this.#appended.push({ group: appended, results: due, last: { index: last, term }, untilMs, isAnswered: false });
   }
 
   /** Answers what is committed: the entry at its place is the one that was appended. */
   onCommitted(commitIndex: number, termAt: (index: number) => number | undefined): void {
     let done = 0;
-    for (const { group, first, last } of this.#appended) {
-      if (last > commitIndex || termAt(last) !== first.term) break;
-      this.#commit(group, first);
+    for (const { group, results, last, isAnswered } of this.#appended) {
+      if (last.index > commitIndex || termAt(last.index) !== last.term) break;
+      this.#release(group);
+      for (const [i, pending] of group.entries()) {
+        const result = results[i];
+        if (!isAnswered && result !== undefined) this.#answer(pending, result);
+      }
       done++;
     }
     this.#appended.splice(0, done);
@@ -114,15 +158,15 @@ export class Proposals {
 
   /** This node leads no more in `term`: what it appended in it may survive or not. */
   onLeadershipLost(term: number): void {
-    const lost = this.#appended.filter(({ first }) => first.term === term);
-    this.#appended = this.#appended.filter(({ first }) => first.term !== term);
-    for (const { group } of lost) {
-      this.#failGroup(group, outcomeUnknown("leadership was lost after the command was appended"));
-    }
+    const lost = this.#appended.filter(({ last }) => last.term === term);
+    this.#appended = this.#appended.filter(({ last }) => last.term !== term);
+    this.#lose(lost, outcomeUnknown("leadership was lost after the command was appended"));
   }
 
   onForwarding(group: Group, nowMs: number): void {
-    this.#forwarded.set(group, { untilMs: nowMs + this.#limits.proposalTimeoutMs });
+    // Most often the leader's own answer comes first then, and it knows what became of the proposal.
+    const { proposalTimeoutMs, leaderWaitMs } = this.#limits;
+    this.#forwarded.set(group, { untilMs: nowMs + proposalTimeoutMs + leaderWaitMs });
   }
 
   onForwardOutcome(group: Group, outcome: ForwardOutcome): void {
@@ -130,15 +174,14 @@ export class Proposals {
     if (!this.#forwarded.delete(group)) return;
     switch (outcome.kind) {
       case "committed":
-        return this.#commit(group, outcome.first);
+      case "each":
+        return this.#share(group, outcome);
       case "lost":
         return this.#failGroup(group, outcomeUnknown("the connection to the leader broke"));
       case "notSent":
         return this.#waitAgain(group);
       case "failed": {
-        const { reason } = outcome.failure;
-        if (reason === "NOT_LEADER" || reason === "TERM_CHANGED" || reason === "DRAINING")
-          return this.#waitAgain(group);
+        if (NOT_APPENDED_THERE.has(outcome.failure.reason)) return this.#waitAgain(group);
         return this.#failGroup(group, outcome.failure);
       }
       case "readIndex":
@@ -151,16 +194,17 @@ export class Proposals {
 
   /** Answers everything whose time is up. While this node leads, what waits does so for its disk. */
   expire(nowMs: number, isLeading: boolean): void {
-    const untilMs = (pending: Pending): number => (isLeading ? pending.diskUntilMs : pending.leaderUntilMs);
+    const untilMs = (pending: Pending): number => (isLeading ? pending.turnUntilMs : pending.leaderUntilMs);
     const late = this.#waiting.filter((pending) => nowMs >= untilMs(pending));
     if (late.length > 0) {
       this.#waiting = this.#waiting.filter((pending) => nowMs < untilMs(pending));
-      for (const pending of late) this.#fail(pending, isLeading ? diskTooSlow() : noLeader());
+      for (const pending of late) this.#fail(pending, isLeading ? leaderTooSlow() : noLeader());
     }
-    while ((this.#appended[0]?.untilMs ?? Number.POSITIVE_INFINITY) <= nowMs) {
-      const overdue = this.#appended.shift();
-      if (overdue !== undefined)
-        this.#failGroup(overdue.group, outcomeUnknown("the command was not committed in time"));
+    for (const appended of this.#appended) {
+      if (nowMs < appended.untilMs) break;
+      if (appended.isAnswered) continue;
+      appended.isAnswered = true;
+      this.#answerLost(appended, outcomeUnknown("the command was not committed in time"));
     }
     for (const [group, { untilMs }] of this.#forwarded) {
       if (nowMs < untilMs) break;
@@ -178,7 +222,7 @@ export class Proposals {
   failAll(waiting: Failure): void {
     this.failWaiting(waiting);
     const unknown = outcomeUnknown("this node ended before the command was committed");
-    for (const { group } of this.#appended.splice(0)) this.#failGroup(group, unknown);
+    this.#lose(this.#appended.splice(0), unknown);
     for (const group of this.#forwarded.keys()) this.#failGroup(group, unknown);
     this.#forwarded.clear();
   }
@@ -189,41 +233,59 @@ export class Proposals {
    */
   #waitAgain(group: Group): void {
     const again: Pending[] = [];
-    for (const pending of group.batches) {
+    for (const pending of group) {
       if (pending.batch.ordered) this.#fail(pending, notAppended());
       else again.push(pending);
     }
-    this.#waiting.unshift(...again);
+    this.#waiting = [...again, ...this.#waiting];
   }
 
-  #refusal(commands: number, bytes: number): Failure | undefined {
-    const { maxProposals, maxProposalBytes } = this.#limits;
-    if (this.#count + commands > maxProposals) return overloaded("proposals", maxProposals);
-    if (this.#bytes + bytes > maxProposalBytes) return overloaded("bytes of proposals", maxProposalBytes);
-    return undefined;
+  /** Gives each batch of the group its part of the leader's answer. */
+  #share(group: Group, result: ProposalResult): void {
+    const count = group.reduce((sum, pending) => sum + pending.batch.commands.length, 0);
+    if (result.kind === "each" && result.outcomes.length !== count) {
+      return this.#failGroup(group, outcomeUnknown("the leader's answer is not to what was asked"));
+    }
+    this.#release(group);
+    let from = 0;
+    for (const pending of group) {
+      const { length } = pending.batch.commands;
+      this.#answer(pending, partOf(result, from, length));
+      from += length;
+    }
   }
 
-  #commit(group: Group, first: EntryId): void {
-    let { index } = first;
-    for (const pending of group.batches) {
-      this.#release(pending);
-      pending.batch.done({ kind: "committed", first: { index, term: first.term } });
-      index += pending.batch.commands.length;
+  #lose(appended: readonly Appended[], failure: Failure): void {
+    for (const each of appended) {
+      this.#release(each.group);
+      if (!each.isAnswered) this.#answerLost(each, failure);
+    }
+  }
+
+  #answerLost({ group, results }: Appended, failure: Failure): void {
+    for (const [i, pending] of group.entries()) {
+      const { [i]: result } = results;
+      assert(result !== undefined, "every batch has its result");
+      this.#answer(pending, lostResult(result, failure));
     }
   }
 
   #failGroup(group: Group, failure: Failure): void {
-    for (const pending of group.batches) this.#fail(pending, failure);
+    for (const pending of group) this.#fail(pending, failure);
   }
 
   #fail(pending: Pending, failure: Failure): void {
-    this.#release(pending);
-    pending.batch.done({ kind: "failed", failure });
+    this.#release([pending]);
+    this.#answer(pending, { kind: "failed", failure });
   }
 
-  #release(pending: Pending): void {
-    this.#count -= pending.batch.commands.length;
-    this.#bytes -= pending.bytes;
-    assert(this.#count >= 0 && this.#bytes >= 0, "a proposal was answered twice");
+  #answer(pending: Pending, result: ProposalResult): void {
+    this.#unanswered -= pending.batch.commands.length;
+    assert(this.#unanswered >= 0, "a proposal was answered twice");
+    pending.batch.done(result);
+  }
+
+  #release(group: Group): void {
+    for (const { batch, bytes } of group) this.#budget.release(batch.commands.length, bytes);
   }
 }

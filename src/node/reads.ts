@@ -1,11 +1,15 @@
 import { assert } from "../assert.ts";
 import type { Failure } from "../failure.ts";
 import type { ReadIndexResult } from "./api.ts";
-import { noLeader, notLeader, overloaded, termChanged } from "./failures.ts";
+import { notLeader, overloaded, termChanged, unconfirmed } from "./failures.ts";
+
+/** How many groups of barriers may be on their way: a leader that can't confirm any holds no more than these. */
+const MAX_ASKED = 64;
 
 /** Barriers that are asked for together, because they came before the same request to the leader. */
 export interface ReadGroup {
-  readonly reads: readonly PendingRead[];
+  /** Those that still wait. */
+  reads: readonly PendingRead[];
 }
 
 interface PendingRead {
@@ -42,9 +46,9 @@ export class Reads {
     this.#waiting.push({ untilMs, term, done });
   }
 
-  /** Everything that waits, to be asked for with one request; undefined when nothing does. */
+  /** Everything that waits, to be asked for with one request; undefined when nothing does, or enough is asked for. */
   takeGroup(): ReadGroup | undefined {
-    if (this.#waiting.length === 0) return undefined;
+    if (this.#waiting.length === 0 || this.#asked.size >= MAX_ASKED) return undefined;
     const group = { reads: this.#waiting };
     this.#waiting = [];
     this.#asked.add(group);
@@ -58,7 +62,13 @@ export class Reads {
 
   /** The group got no barrier: its reads wait to be asked for again, before later ones. */
   onUnconfirmed(group: ReadGroup): void {
-    if (this.#asked.delete(group)) this.#waiting.unshift(...group.reads);
+    if (this.#asked.delete(group)) this.#waiting = [...group.reads, ...this.#waiting];
+  }
+
+  /** Whoever was asked leads no more, and may never answer: everything waits to be asked of the next one. */
+  askAgain(): void {
+    this.#waiting = this.#all();
+    this.#asked.clear();
   }
 
   /** As `Proposals.refuseForwarded`. */
@@ -72,30 +82,25 @@ export class Reads {
     }
   }
 
+  /** Answers what is late. Its group stays asked for: whoever confirms it finds nobody, or those whose time isn't up. */
   expire(nowMs: number): void {
-    this.#failLate(nowMs, this.#waiting, (kept) => {
-      this.#waiting = kept;
-    });
-    for (const group of this.#asked) {
-      this.#failLate(nowMs, group.reads, (kept) => {
-        this.#asked.delete(group);
-        if (kept.length > 0) this.#waiting.unshift(...kept);
-      });
-    }
+    const isLate = (read: PendingRead): boolean => nowMs >= read.untilMs;
+    const late = this.#all().filter(isLate);
+    if (late.length === 0) return;
+    this.#waiting = this.#waiting.filter((read) => !isLate(read));
+    for (const group of this.#asked) group.reads = group.reads.filter((read) => !isLate(read));
+    for (const read of late) this.#fail(read, unconfirmed());
   }
 
   failAll(failure: Failure): void {
-    const reads = [...[...this.#asked].flatMap((group) => group.reads), ...this.#waiting];
+    const reads = this.#all();
     this.#asked.clear();
     this.#waiting = [];
     for (const read of reads) this.#fail(read, failure);
   }
 
-  #failLate(nowMs: number, reads: readonly PendingRead[], keep: (kept: PendingRead[]) => void): void {
-    const late = reads.filter((read) => nowMs >= read.untilMs);
-    if (late.length === 0) return;
-    keep(reads.filter((read) => nowMs < read.untilMs));
-    for (const read of late) this.#fail(read, noLeader());
+  #all(): PendingRead[] {
+    return [...[...this.#asked].flatMap((group) => group.reads), ...this.#waiting];
   }
 
   #fail(read: PendingRead, failure: Failure): void {

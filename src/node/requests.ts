@@ -3,11 +3,14 @@ import type { Failure } from "../failure.ts";
 import type { Raft } from "../raft/raft.ts";
 import type { ReadOutcome, Ready } from "../raft/ready.ts";
 import type { NodeId } from "../raft/types.ts";
+import { admit } from "./admission.ts";
 import type { ProposalBatch, ReadIndexResult } from "./api.ts";
 import { draining, notLeader } from "./failures.ts";
+import { toForward } from "./forwarding.ts";
 import { MAX_DISK_TURNS, MAX_FRAMES_PER_TURN, type NodeOptions } from "./options.ts";
-import { type Group, Proposals } from "./proposals.ts";
+import { batchesOf, Proposals } from "./proposals.ts";
 import { type ReadGroup, Reads } from "./reads.ts";
+import type { Sessions } from "./sessions.ts";
 import type { ForwardOutcome, ForwardRequest, Transport } from "./transport.ts";
 
 /**
@@ -19,15 +22,19 @@ export class Requests {
   readonly #options: NodeOptions;
   readonly #proposals: Proposals;
   readonly #reads: Reads;
-  /** Proposed to the core since the last Ready. */
-  #stepped: Group[] = [];
+  readonly #sessions: Sessions;
+  /** Where what was proposed to the core since the last Ready begins. */
+  #stepped: number[] = [];
   readonly #asked = new Map<number, ReadGroup>();
   #nextReadId = 1;
+  /** Who leads, in which term, as far as barriers were asked for. */
+  #readsOf: { readonly leader: NodeId; readonly term: number } = { leader: "", term: 0 };
   /** The term in which this node led after the last turn. */
   #ledTerm: number | undefined;
 
-  constructor(raft: Raft, options: NodeOptions) {
+  constructor(raft: Raft, sessions: Sessions, options: NodeOptions) {
     this.#raft = raft;
+    this.#sessions = sessions;
     this.#options = options;
     this.#proposals = new Proposals({
       maxProposals: options.maxProposals,
@@ -39,11 +46,11 @@ export class Requests {
   }
 
   get proposalsInFlight(): number {
-    return this.#proposals.count;
+    return this.#proposals.unanswered;
   }
 
   get isIdle(): boolean {
-    return this.#proposals.count === 0 && this.#reads.count === 0;
+    return this.#proposals.unanswered === 0 && this.#reads.count === 0;
   }
 
   propose(batch: ProposalBatch, nowMs: number): void {
@@ -60,18 +67,19 @@ export class Requests {
     if (request.kind === "readIndex") {
       return this.#reads.add(nowMs + this.#options.proposalTimeoutMs, done, request.term);
     }
-    const batch = { commands: request.commands, deadlineMs: undefined, ordered: true, done };
-    this.#proposals.add(batch, nowMs, request.term);
+    const { commands, conditions, stopOnError, term } = request;
+    this.#proposals.add({ commands, conditions, stopOnError, deadlineMs: undefined, ordered: true, done }, nowMs, term);
   }
 
   /** Hands on what waits, before the turn's Ready is taken. `diskTurns` are under way. */
   step(diskTurns: number, transport: Transport, nowMs: number): void {
     const { role, currentTerm, leader } = this.#raft;
     const leadingTerm = role.kind === "leader" ? currentTerm : undefined;
+    this.#followLeader(leader, currentTerm);
     this.#proposals.refuseForwarded(leadingTerm, currentTerm);
     this.#reads.refuseForwarded(leadingTerm, currentTerm);
     if (leadingTerm !== undefined) {
-      if (diskTurns < MAX_DISK_TURNS) this.#proposeHere();
+      if (this.#mayPropose(diskTurns)) this.#proposeHere(nowMs);
       this.#askHere();
     } else if (leader !== "") {
       this.#forwardProposals(transport, leader, nowMs);
@@ -79,19 +87,29 @@ export class Requests {
     }
   }
 
-  onReady(ready: Ready, nowMs: number): void {
+  /** Whether proposals wait that the next turn would take. */
+  canPropose(diskTurns: number): boolean {
+    return this.#proposals.areWaiting && this.#mayPropose(diskTurns);
+  }
+
+  onReady(ready: Ready): void {
     assert(ready.proposals.length === this.#stepped.length, "every proposal to the core has one outcome");
-    for (const [i, group] of this.#stepped.splice(0).entries()) {
+    for (const [i, first] of this.#stepped.splice(0).entries()) {
       const outcome = ready.proposals[i];
       assert(outcome?.kind === "appended", "a leader appends what it is proposed");
-      this.#proposals.onAppended(group, outcome.first, nowMs);
+      assert(outcome.first.index === first, `what was to be at ${first} is at ${outcome.first.index}`);
     }
     for (const read of ready.reads) this.#onReadOutcome(read);
+    assert(this.#raft.role.kind === "leader" || this.#asked.size === 0, "who does not lead has no barrier to confirm");
     // Commits first: they hold whatever became of the leadership in the same turn.
     this.#proposals.onCommitted(this.#raft.commitIndex, (index) => this.#raft.log.termAt(index));
     const leadingTerm = this.#raft.role.kind === "leader" ? this.#raft.currentTerm : undefined;
-    if (this.#ledTerm !== undefined && this.#ledTerm !== leadingTerm) this.#proposals.onLeadershipLost(this.#ledTerm);
+    if (this.#ledTerm !== undefined && this.#ledTerm !== leadingTerm) {
+      this.#proposals.onLeadershipLost(this.#ledTerm);
+      this.#sessions.onLeadershipLost();
+    }
     this.#ledTerm = leadingTerm;
+    this.#sessions.follow();
   }
 
   /** Answers everything whose time is up. */
@@ -112,12 +130,35 @@ export class Requests {
     this.#reads.failAll(failure);
   }
 
-  #proposeHere(): void {
+  /**
+   * Until the no-op commits, nothing is sure to: the command that waits is absent for certain, and the entries that nobody
+   * has committed stay as few as one leader may append. Until the sessions are known, a retry can't be told from a new
+   * proposal.
+   */
+  #mayPropose(diskTurns: number): boolean {
+    return this.#sessions.areKnown && diskTurns < MAX_DISK_TURNS;
+  }
+
+  /** A leader that hangs answers nothing: what it was asked for is not waited for once there is another. */
+  #followLeader(leader: NodeId, term: number): void {
+    if (leader === "" || (leader === this.#readsOf.leader && term === this.#readsOf.term)) return;
+    this.#readsOf = { leader, term };
+    this.#reads.askAgain();
+  }
+
+  #proposeHere(nowMs: number): void {
+    const { currentTerm: term, commitIndex, log } = this.#raft;
     while (this.#stepped.length < MAX_FRAMES_PER_TURN) {
       const group = this.#proposals.takeGroup();
       if (group === undefined) return;
-      this.#raft.step({ kind: "propose", commands: group.commands });
-      this.#stepped.push(group);
+      const { lastIndex } = log;
+      const admission = admit(batchesOf(group), { term, lastIndex, sessions: this.#sessions });
+      const { commands, ids } = admission;
+      if (commands.length > 0) {
+        this.#raft.step({ kind: "propose", commands, ids });
+        this.#stepped.push(lastIndex + 1);
+      }
+      this.#proposals.onAdmitted(group, admission, term, commitIndex, nowMs);
     }
   }
 
@@ -133,10 +174,9 @@ export class Requests {
     const term = this.#raft.currentTerm;
     for (let group = this.#proposals.takeGroup(); group !== undefined; group = this.#proposals.takeGroup()) {
       const sent = group;
+      const request = toForward(batchesOf(sent), term);
       this.#proposals.onForwarding(sent, nowMs);
-      transport.forward(leader, { kind: "propose", term, commands: sent.commands }, (outcome) =>
-        this.#proposals.onForwardOutcome(sent, outcome),
-      );
+      transport.forward(leader, request, (outcome) => this.#proposals.onForwardOutcome(sent, outcome));
     }
   }
 

@@ -1,4 +1,4 @@
-import type { Clock } from "./clock.ts";
+import type { Clock } from "../clock.ts";
 
 /**
  * Turns time into ticks. After a pause, of the process or of the machine, only some of the missed ticks are made up:

@@ -1,6 +1,6 @@
-import type { Failure } from "../failure.ts";
 import type { Message } from "../raft/message.ts";
-import type { EntryId, NodeId } from "../raft/types.ts";
+import type { NodeId } from "../raft/types.ts";
+import type { ProposalBatch, ProposalResult } from "./api.ts";
 
 /**
  * The port to the other members. Over gRPC in production; the simulation has one that loses, delays, duplicates and
@@ -18,15 +18,17 @@ export interface Transport {
 }
 
 /** A batch of proposals, or a read barrier. Refused in any other term than `term`. */
-export type ForwardRequest =
-  | { readonly kind: "propose"; readonly term: number; readonly commands: readonly Uint8Array[] }
-  | { readonly kind: "readIndex"; readonly term: number };
+export type ForwardRequest = ForwardedProposals | { readonly kind: "readIndex"; readonly term: number };
 
+export interface ForwardedProposals extends Pick<ProposalBatch, "commands" | "conditions" | "stopOnError"> {
+  readonly kind: "propose";
+  readonly term: number;
+}
+
+/** `failed` is the leader's own answer, as are the first ones. */
 export type ForwardOutcome =
-  | { readonly kind: "committed"; readonly first: EntryId }
+  | ProposalResult
   | { readonly kind: "readIndex"; readonly index: number; readonly term: number }
-  /** The leader's own answer. */
-  | { readonly kind: "failed"; readonly failure: Failure }
   /** The request never left this node. */
   | { readonly kind: "notSent" }
   /** The stream broke after the request was handed to it. */

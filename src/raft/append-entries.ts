@@ -39,18 +39,16 @@ export function onPersistedAsFollower(raft: Raft): void {
 /** Recognizes the sender as the leader of its term. */
 function follow(raft: Raft, request: AppendEntries): Follower {
   if (request.term > raft.currentTerm || raft.role.kind !== "follower") {
-    assert(
-      request.term > raft.currentTerm || raft.role.kind !== "leader",
-      `${request.from} and ${raft.id} both lead term ${request.term}`,
-    );
     becomeFollower(raft, request.term, request.from);
   }
+  // Whoever led a term, this node itself included, is the only one that ever does (Election Safety, §5.2).
+  assert(
+    raft.termLeader === "" || raft.termLeader === request.from,
+    `${request.from} and ${raft.termLeader} both lead term ${request.term}`,
+  );
+  raft.termLeader = request.from;
   const { role } = raft;
   assert(role.kind === "follower", "a node that hears its leader follows");
-  assert(
-    role.leader === "" || role.leader === request.from,
-    `${request.from} and ${role.leader} both lead term ${request.term}`,
-  );
   role.leader = request.from;
   role.heardTicks = raft.nowTicks;
   resetElectionTimer(raft);

@@ -1,6 +1,6 @@
 import { unreachable } from "../assert.ts";
 import type { AppendEntries, AppendEntriesResponse, Message, RequestVote, RequestVoteResponse } from "./message.ts";
-import { type EntryId, MAX_INDEX, MAX_TERM } from "./types.ts";
+import { type EntryId, MAX_INDEX, MAX_TERM, MAX_TERM_LEAP } from "./types.ts";
 
 /**
  * What is wrong with a message in itself, whatever the receiver's state; undefined when nothing is. A message with a
@@ -20,6 +20,15 @@ export function faultOf(message: Message): string | undefined {
     default:
       return unreachable(message);
   }
+}
+
+/**
+ * A term is final for a whole cluster: nobody ever goes back. One that no number of elections explains is refused, as it
+ * would leave too few for the elections to come. Undefined when the term is none.
+ */
+export function leapOf(message: Message, currentTerm: number): string | undefined {
+  if (message.term - currentTerm <= MAX_TERM_LEAP) return undefined;
+  return `term ${message.term} is out of reach from term ${currentTerm}`;
 }
 
 function faultOfRequestVote(message: RequestVote): string | undefined {

@@ -1,5 +1,5 @@
 import type { Message } from "./message.ts";
-import type { Frame, NodeId } from "./types.ts";
+import type { Frame, NodeId, ProposalIds } from "./types.ts";
 
 /** Everything that can happen to the core. */
 export type Input =
@@ -8,7 +8,7 @@ export type Input =
   /** A message came in. It has passed `faultOf`. */
   | { readonly kind: "message"; readonly message: Message }
   /** Append these commands next to each other. Answered in the next Ready's `proposals`. */
-  | { readonly kind: "propose"; readonly commands: readonly Uint8Array[] }
+  | { readonly kind: "propose"; readonly commands: readonly Uint8Array[]; readonly ids?: ProposalIds | undefined }
   /** A read barrier. Answered in some later Ready's `reads` under the same id. */
   | { readonly kind: "readIndex"; readonly id: number }
   /** The disk holds the write of this turn, and those of all turns before it. */

@@ -10,6 +10,8 @@ export interface Progress {
   mode: Probe | Replicate;
   /** The highest sequence that the member has answered: proof that it was in contact after that was sent. */
   ackedSequence: number;
+  /** It has answered something new since the leader last looked whether a quorum does. */
+  hasAnswered: boolean;
   /** A request is to go out with the next Ready, even without entries. */
   heartbeatDue: boolean;
   /** The highest commit index that was sent. */
@@ -47,6 +49,7 @@ export function newProgress(id: NodeId, next: number): Progress {
     next,
     mode: { kind: "probe", sent: undefined },
     ackedSequence: 0,
+    hasAnswered: false,
     heartbeatDue: true,
     sentCommit: 0,
     fetching: false,

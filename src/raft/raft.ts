@@ -26,6 +26,7 @@ import {
   EntryType,
   type HardState,
   type NodeId,
+  type ProposalIds,
   type TermStart,
 } from "./types.ts";
 
@@ -75,6 +76,8 @@ export class Raft {
   configuration: Configuration;
   currentTerm: number;
   votedFor: NodeId;
+  /** Who was seen to lead the current term, also once nobody does any more; "" for nobody. */
+  termLeader: NodeId = "";
   role: Role;
   commitIndex: number;
   /** Committed and durable here: what may be delivered to this node's service. */
@@ -129,7 +132,7 @@ export class Raft {
       case "message":
         return this.#onMessage(input.message);
       case "propose":
-        this.#proposals.push(this.#onPropose(input.commands));
+        this.#proposals.push(this.#onPropose(input.commands, input.ids));
         return;
       case "readIndex":
         return onReadIndex(this, input.id);
@@ -145,12 +148,15 @@ export class Raft {
     }
   }
 
-  /** What there is to do after the inputs since the last call. */
-  takeReady(): Ready {
+  /**
+   * What there is to do after the inputs since the last call. With `mayWrite` false the disk is given nothing now: what
+   * there is to write, and every message that waits for it, goes with a later Ready.
+   */
+  takeReady(mayWrite = true): Ready {
     maybeCommit(this);
     takeReads(this);
     replicate(this);
-    const write = this.durability.takeWrite(this.nowTicks);
+    const write = mayWrite ? this.durability.takeWrite(this.nowTicks) : undefined;
     this.lastApplied = Math.max(this.lastApplied, Math.min(this.commitIndex, this.durability.index));
     this.log.evict(this.lastApplied, this.options.cacheBytes);
     checkInvariants(this);
@@ -177,6 +183,7 @@ export class Raft {
   }
 
   setHardState(currentTerm: number, votedFor: NodeId): void {
+    if (currentTerm > this.currentTerm) this.termLeader = "";
     this.currentTerm = currentTerm;
     this.votedFor = votedFor;
     this.durability.setHardState({ currentTerm, votedFor });
@@ -212,9 +219,9 @@ export class Raft {
     }
   }
 
-  #onPropose(commands: readonly Uint8Array[]): ProposalOutcome {
+  #onPropose(commands: readonly Uint8Array[], ids: ProposalIds | undefined): ProposalOutcome {
     if (this.role.kind !== "leader") return { kind: "notLeader" };
-    return { kind: "appended", first: appendAsLeader(this, EntryType.command, commands) };
+    return { kind: "appended", first: appendAsLeader(this, EntryType.command, commands, ids) };
   }
 
   #takeMessages(): Message[] {

@@ -7,12 +7,13 @@ import { becomeProbe, becomeReplicate, maybeAdvance, newProgress, type Progress 
 import { allMembers, quorumValue } from "./quorum.ts";
 import type { Raft } from "./raft.ts";
 import type { Leader } from "./role.ts";
-import { type EntryId, EntryType, type Frame, type NodeId, ZERO_ID } from "./types.ts";
+import { type EntryId, EntryType, type Frame, type NodeId, type ProposalIds, ZERO_ID } from "./types.ts";
 
 /** Takes office: nothing of earlier terms commits before an entry of this one does (§5.4.2), so append one at once. */
 export function becomeLeader(raft: Raft): void {
   assert(raft.role.kind === "candidate", `a ${raft.role.kind} cannot become leader`);
   const next = raft.log.lastIndex + 1;
+  raft.termLeader = raft.id;
   raft.role = {
     kind: "leader",
     progress: new Map(
@@ -22,7 +23,7 @@ export function becomeLeader(raft: Raft): void {
     ),
     sequence: 0,
     noOpIndex: next,
-    contact: { fromSequence: 1, untilTicks: raft.nowTicks + raft.options.electionTimeoutMinTicks },
+    contactUntilTicks: raft.nowTicks + raft.options.electionTimeoutMinTicks,
     reads: { waiting: [], asked: [] },
     heartbeatTicks: raft.nowTicks,
   };
@@ -32,9 +33,14 @@ export function becomeLeader(raft: Raft): void {
 }
 
 /** Appends to the leader's own log. It only ever grows (Leader Append-Only, §5.3). */
-export function appendAsLeader(raft: Raft, type: EntryType, payloads: readonly Uint8Array[]): EntryId {
+export function appendAsLeader(
+  raft: Raft,
+  type: EntryType,
+  payloads: readonly Uint8Array[],
+  ids?: ProposalIds | undefined,
+): EntryId {
   const first = { index: raft.log.lastIndex + 1, term: raft.currentTerm };
-  raft.log.append(raft.options.encodeFrame(first, type, payloads));
+  raft.log.append(raft.options.encodeFrame(first, type, payloads, ids));
   return first;
 }
 
@@ -66,7 +72,10 @@ export function onAppendEntriesResponse(raft: Raft, response: AppendEntriesRespo
   // An answer to an earlier term's request says nothing here; and nobody can have answered, or hold, what was never sent.
   if (response.sequence === 0) return;
   if (progress === undefined || response.sequence > role.sequence || response.match > raft.log.lastIndex) return;
-  progress.ackedSequence = Math.max(progress.ackedSequence, response.sequence);
+  if (response.sequence > progress.ackedSequence) {
+    progress.ackedSequence = response.sequence;
+    progress.hasAnswered = true;
+  }
   if (response.success) onAccepted(role, progress, response);
   else onRejected(raft, progress, response.sequence, response.conflict ?? ZERO_ID);
 }

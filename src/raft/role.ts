@@ -37,8 +37,8 @@ export interface Leader {
   sequence: number;
   /** The term's no-op; what the predecessors appended is committed with it. */
   readonly noOpIndex: number;
-  /** A quorum must answer a request of at least this sequence before the time is up. */
-  contact: { readonly fromSequence: number; readonly untilTicks: number };
+  /** When a quorum must have answered something new. */
+  contactUntilTicks: number;
   readonly reads: PendingReads;
   heartbeatTicks: number;
 }

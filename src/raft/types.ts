@@ -9,6 +9,9 @@ export type NodeId = string;
 export const MAX_TERM = 2 ** 52;
 export const MAX_INDEX = 2 ** 52;
 
+/** How far a message's term may be above a node's own: an election every millisecond for 49 days. */
+export const MAX_TERM_LEAP = 2 ** 32;
+
 /** Position and term of an entry. Two logs that hold equal ids hold equal entries up to there (Log Matching, §5.3). */
 export interface EntryId {
   readonly index: number;
@@ -40,8 +43,27 @@ export interface Frame {
   readonly ends: Uint32Array;
 }
 
-/** Encodes entries that follow each other: `payloads[i]` becomes the entry at `first.index + i`. Pure. */
-export type EncodeFrame = (first: EntryId, type: EntryType, payloads: readonly Uint8Array[]) => Frame;
+/** With what a proposer marks a command, so that its retry is known: a command of the same mark stands in the log once. */
+export interface ProposalId {
+  /** 1 to 64 bytes of UTF-8. */
+  readonly clientId: string;
+  /** From 1. */
+  readonly sequence: number;
+}
+
+/**
+ * Encodes entries that follow each other: `payloads[i]` becomes the entry at `first.index + i`, proposed with `ids[i]`;
+ * without `ids` none was proposed with an id. Pure.
+ */
+export type EncodeFrame = (
+  first: EntryId,
+  type: EntryType,
+  payloads: readonly Uint8Array[],
+  ids?: ProposalIds | undefined,
+) => Frame;
+
+/** One for each command of a run. */
+export type ProposalIds = readonly (ProposalId | undefined)[];
 
 /**
  * Term and vote: what must be on the disk before anybody learns of it (Figure 2, "persistent state").

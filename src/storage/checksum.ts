@@ -2,7 +2,7 @@ import { crc32 } from "node:zlib";
 import { decodeFrames, FrameError } from "../frame/codec.ts";
 import { VarintReader } from "../frame/varint.ts";
 import type { Frame } from "../raft/types.ts";
-import { StorageError } from "./error.ts";
+import { BRING_BACK, StorageError } from "./error.ts";
 
 /** Bytes of a CRC32. */
 export const CHECKSUM_BYTES = 4;
@@ -92,7 +92,7 @@ function decode(row: FrameRow): Frame[] {
 
 /** The error for a damaged entry of the log. */
 export function damaged(index: number, detail: string): StorageError {
-  return new StorageError("damaged", `the log is damaged at index ${index}: ${detail}`);
+  return new StorageError("damaged", `the log is damaged at index ${index}: ${detail}. ${BRING_BACK}`);
 }
 
 /** CRC32 of a row's values, for the small tables. */

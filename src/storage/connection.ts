@@ -8,6 +8,12 @@ const OLDEST_SQLITE = "3.51.3";
 /** Pages of the database that a connection keeps in memory, in KiB. Recent entries are kept by the node instead. */
 const CACHE_KIB = 4096;
 
+/** A WAL of this many pages is brought into the database after the commit that made it so long. */
+const CHECKPOINT_PAGES = 1000;
+
+/** So long a WAL has seen checkpoints that failed, or a read that takes long. */
+const OVERDUE_PAGES = 4 * CHECKPOINT_PAGES;
+
 /** The WAL's file is cut back to this after a checkpoint, should a long read have let it grow. */
 const WAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024;
 
@@ -25,7 +31,7 @@ export function openWriterConnection(file: string): { readonly db: Database; rea
     setPragma(db, "synchronous", "FULL", 2);
     setPragma(db, "fullfsync", "ON", 1);
     setPragma(db, "checkpoint_fullfsync", "ON", 1);
-    setPragma(db, "wal_autocheckpoint", "1000", 1000);
+    setPragma(db, "wal_autocheckpoint", String(CHECKPOINT_PAGES), CHECKPOINT_PAGES);
     setPragma(db, "journal_size_limit", String(WAL_SIZE_LIMIT_BYTES), WAL_SIZE_LIMIT_BYTES);
     setCommonPragmas(db);
     return { db, schema };
@@ -40,6 +46,20 @@ export function openReaderConnection(file: string): Database {
   const db = new SqliteDatabase(file, { readonly: true, fileMustExist: true });
   setCommonPragmas(db);
   return db;
+}
+
+/**
+ * SQLite says nothing when a checkpoint after a commit fails, and tries again after the next: nothing is lost, but the WAL
+ * grows for ever. Throws the error of a disk that takes the WAL but not the database.
+ */
+export function checkpointIfOverdue(db: Database): void {
+  const [wal] = db.pragma("wal_checkpoint(NOOP)") as { readonly log: number }[];
+  if ((wal?.log ?? 0) >= OVERDUE_PAGES) checkpoint(db);
+}
+
+/** Brings the WAL into the database and syncs it, as far as nobody reads what is older. */
+export function checkpoint(db: Database): void {
+  db.pragma("wal_checkpoint(PASSIVE)");
 }
 
 function setCommonPragmas(db: Database): void {

@@ -9,6 +9,11 @@ import { InvariantError } from "../assert.ts";
  */
 export type StorageErrorKind = "damaged" | "failed" | "refused" | "inUse";
 
+/** What to do about files that are damaged or gone. */
+export const BRING_BACK =
+  "Bring back the very files of this data directory as they last were, never an older copy: that may have forgotten a " +
+  "vote. Until then this node must not take part.";
+
 /** A storage that can't be used, or can't be used any more. The message says what to do where something helps. */
 export class StorageError extends Error {
   override readonly name = "StorageError";
@@ -46,7 +51,20 @@ export function toStorageError(error: unknown, doing: string): StorageError {
   const message = error instanceof Error ? error.message : String(error);
   const detail = code === "" ? message : `${message} (${code})`;
   const kind = code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB" ? "damaged" : "failed";
-  return new StorageError(kind, `${doing}: ${detail}`, error);
+  const advice = adviceFor(code);
+  return new StorageError(kind, `${doing}: ${detail}${advice === "" ? "" : `. ${advice}`}`, error);
+}
+
+/** What to do, by the code of an error; "" where nothing is known to help. */
+function adviceFor(code: string): string {
+  if (code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB") return BRING_BACK;
+  if (/^(SQLITE_FULL|ENOSPC|EDQUOT|EFBIG)$/.test(code)) {
+    return "Free space, or raise the quota, and start again: all that was acknowledged is there.";
+  }
+  if (/^(SQLITE_IOERR|SQLITE_READONLY|EIO$|EROFS$)/.test(code)) {
+    return "See what the system's log says about the disk, and start again once it can be relied on.";
+  }
+  return "";
 }
 
 /** The code of an error from SQLite or the operating system, such as SQLITE_BUSY or EACCES; "" for none. */

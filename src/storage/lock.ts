@@ -4,6 +4,9 @@ import SqliteDatabase, { type Database } from "better-sqlite3";
 import { notWritable } from "./directory.ts";
 import { errorCode, StorageError, toStorageError } from "./error.ts";
 
+/** The lock's file in the data directory. */
+export const LOCK_FILE = "lock.db";
+
 /**
  * Keeps a second process out of a data directory for as long as this one lives: an SQLite file of its own, in an
  * exclusive transaction that never ends. The operating system lets go of it when the process dies, however it dies.
@@ -21,7 +24,7 @@ export class DirectoryLock {
   /** Throws a StorageError at once when another process holds the directory. */
   static acquire(directory: string): DirectoryLock {
     const pidFile = join(directory, "lock.pid");
-    const file = join(directory, "lock.db");
+    const file = join(directory, LOCK_FILE);
     let db: Database | undefined;
     try {
       db = new SqliteDatabase(file, { timeout: 0 });
@@ -44,7 +47,14 @@ export class DirectoryLock {
         );
       }
       if (/^(SQLITE_(READONLY|CANTOPEN|PERM)|E(ACCES|ROFS|PERM))/.test(code)) throw notWritable(file, error);
-      throw toStorageError(error, `locking the data directory ${directory}`);
+      const failure = toStorageError(error, `locking the data directory ${directory}`);
+      if (failure.kind !== "damaged") throw failure;
+      throw new StorageError(
+        "damaged",
+        `${file} is damaged: ${error instanceof Error ? error.message : error} (${code}). It holds nothing: when no other ` +
+          `process${holder(pidFile)} uses the directory, delete it and start again.`,
+        error,
+      );
     }
   }
 

@@ -10,18 +10,32 @@ import type { DiskWrite } from "./storage.ts";
 /** Executes disk turns. After an error it must not be used again: its idea of the log may be ahead of the disk's. */
 export class LogWriter {
   readonly #statements: Statements;
-  readonly #transaction: (write: DiskWrite) => void;
+  readonly #transaction: (execute: () => void) => void;
   #state: LogState;
 
   constructor(db: Database) {
     this.#statements = prepareStatements(db);
     this.#state = readLogState(db);
-    this.#transaction = db.transaction((write: DiskWrite) => this.#execute(write)).immediate;
+    this.#transaction = db.transaction((execute: () => void) => {
+      execute();
+      this.#state = { ...this.#state, writes: this.#state.writes + 1 };
+      this.#statements.writeState(this.#state);
+    }).immediate;
+  }
+
+  /** How many writes the directory has taken, those of earlier processes included. */
+  get writes(): number {
+    return this.#state.writes;
   }
 
   /** Executes one turn in one transaction. It is durable on return. */
   write(write: DiskWrite): void {
-    this.#transaction(write);
+    this.count(() => this.#execute(write));
+  }
+
+  /** Executes something else, which counts as a write as well. It is durable on return. */
+  count(execute: () => void): void {
+    this.#transaction(execute);
   }
 
   #execute({ hardState, truncateFrom, frames }: DiskWrite): void {
@@ -31,7 +45,6 @@ export class LogWriter {
     }
     if (truncateFrom !== undefined) this.#state = { ...this.#state, last: this.#truncate(truncateFrom) };
     for (const frame of frames) this.#append(frame);
-    this.#statements.writeState(this.#state);
   }
 
   /** Removes `from` and everything after it. Returns the entry that is the last one then. */

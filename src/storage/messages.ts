@@ -1,7 +1,7 @@
 import type { HardState } from "../raft/types.ts";
 import type { ErrorRecord } from "./error.ts";
 import type { DirectoryOwner } from "./identity.ts";
-import type { MemberRecord, ReadRange, Recovered } from "./storage.ts";
+import type { MemberRecord, ReadRange, Recovered, SessionCheckpoint } from "./storage.ts";
 
 /**
  * What the main thread and the two workers say to each other. Each worker answers in the order it was asked, and ends
@@ -28,7 +28,8 @@ export type WriterRequest =
       readonly frames: ArrayBuffer | undefined;
     }
   | { readonly kind: "saveMember"; readonly member: MemberRecord }
-  | { readonly kind: "saveBootstrapped" };
+  | { readonly kind: "saveBootstrapped" }
+  | { readonly kind: "saveSessions"; readonly checkpoint: SessionCheckpoint };
 
 export type WriterReply =
   /** The first reply. */

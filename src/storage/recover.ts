@@ -3,6 +3,7 @@ import type { TermStart } from "../raft/types.ts";
 import { damaged, type FrameRow, verifyFrame } from "./checksum.ts";
 import { checkOwner, createIdentity, type DirectoryOwner, readIdentity, readMembers } from "./identity.ts";
 import { migrate, SCHEMA_VERSION, type SchemaState } from "./schema.ts";
+import { readSessions } from "./session-row.ts";
 import { EMPTY_LOG_STATE, type LogState, prepareLogStateWrite, readLogState } from "./state-row.ts";
 import type { Recovered } from "./storage.ts";
 
@@ -35,6 +36,7 @@ export function recover(db: Database, schema: SchemaState, directory: string, ow
     base: state.base,
     lastIndex: state.last.index,
     termStarts: readTermStarts(db, state),
+    sessions: readSessions(db, state),
   };
 }
 

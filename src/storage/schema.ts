@@ -13,8 +13,10 @@ const APPLICATION_ID = 0x72736964;
  * - state: term and vote, and where the log begins and ends. One row, updated by every write.
  * - frames: the log, one row a frame. The long columns stand last, so that a look at the others reads one page.
  * - term_starts: where each term starts, so that a start need not walk the log.
+ * - sessions: the session table as of an earlier entry, so that a start need not read all of the log. One row, or none.
  *
- * `checksum` is the CRC32 of the row's other columns. Rows of term_starts are checked against the frames.
+ * `checksum` is the CRC32 of the row's other columns, but for `writes`, which came later. Rows of term_starts are checked
+ * against the frames.
  */
 const MIGRATIONS: readonly string[] = [
   `
@@ -57,7 +59,22 @@ const MIGRATIONS: readonly string[] = [
     term INTEGER NOT NULL
   ) STRICT;
   `,
+  // How many writes the directory has taken, for the high-water mark (mark.ts).
+  `
+  ALTER TABLE state ADD COLUMN writes INTEGER NOT NULL DEFAULT 0;
+  `,
+  `
+  CREATE TABLE sessions (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    applied_index INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    bytes BLOB NOT NULL
+  ) STRICT;
+  `,
 ];
+
+/** From this version on a directory has a high-water mark. */
+export const MARKED_SINCE_VERSION = 2;
 
 /** The schema that this build writes. */
 export const SCHEMA_VERSION = MIGRATIONS.length;

@@ -3,7 +3,7 @@ import type { Frame } from "../raft/types.ts";
 import type { DirectoryLock } from "./lock.ts";
 import type { ReaderReply, ReaderRequest, WriterReply, WriterRequest } from "./messages.ts";
 import { packFrames, unpackFrames } from "./packed-frames.ts";
-import type { DiskWrite, MemberRecord, ReadRange, Recovered, Storage } from "./storage.ts";
+import type { DiskWrite, MemberRecord, ReadRange, Recovered, SessionCheckpoint, Storage } from "./storage.ts";
 import type { StorageThread } from "./storage-thread.ts";
 
 type Writer = StorageThread<WriterRequest, WriterReply>;
@@ -74,6 +74,10 @@ export class SqliteStorage implements Storage {
 
   saveBootstrapped(done: () => void): void {
     this.#post({ kind: "saveBootstrapped" }, [], done);
+  }
+
+  saveSessions(checkpoint: SessionCheckpoint, done: () => void): void {
+    this.#post({ kind: "saveSessions", checkpoint }, [], done);
   }
 
   #post(request: WriterRequest, transfer: readonly ArrayBuffer[], done: () => void): void {

@@ -21,9 +21,12 @@ export interface Storage {
    */
   read(range: ReadRange, done: (frames: readonly Frame[]) => void): void;
 
-  /** Remembers a member's incarnation and, when `bootstrapped`, that all initial members have been met. */
+  /** Remembers a member's incarnation, and that all initial members have been met. */
   saveMember(member: MemberRecord, done: () => void): void;
   saveBootstrapped(done: () => void): void;
+
+  /** Replaces the checkpoint of the session table. */
+  saveSessions(checkpoint: SessionCheckpoint, done: () => void): void;
 
   /**
    * Called at most once, with an error that says what is damaged or failed; nothing is reported done after it. The
@@ -67,6 +70,15 @@ export interface Recovered {
    * empty log.
    */
   readonly termStarts: readonly TermStart[];
+  /** The session table as of an earlier entry; undefined when there is none yet. */
+  readonly sessions: SessionCheckpoint | undefined;
+}
+
+/** The session table as of the entry at `index`, which is committed and durable. */
+export interface SessionCheckpoint {
+  readonly index: number;
+  /** Opaque to the storage. */
+  readonly bytes: Uint8Array;
 }
 
 /** Another member, as it introduced itself. */

@@ -10,19 +10,22 @@ export interface WorkerService<Request> {
   close(): void;
 }
 
+/** Does something outside of `handle`, unless an error was reported before; an error of its own is reported. */
+export type Attempt = (operation: () => void) => void;
+
 /**
  * A worker's side of the conversation. `open` is given how to reply. The first error, in `open` or in `handle`, is
  * reported, and nothing is handled after it. `doing` says what the worker does, for the error.
  */
 export function runWorkerService<Request extends { readonly kind: string }, Reply>(
   doing: string,
-  open: (send: (reply: Reply, transfer?: readonly ArrayBuffer[]) => void) => WorkerService<Request>,
+  open: (send: (reply: Reply, transfer?: readonly ArrayBuffer[]) => void, attempt: Attempt) => WorkerService<Request>,
 ): void {
   const port = parentPort;
   assert(port !== null, "a storage worker runs in a worker thread");
   let service: WorkerService<Request> | undefined;
   let failed = false;
-  const attempt = (operation: () => void): void => {
+  const attempt: Attempt = (operation) => {
     if (failed) return;
     try {
       operation();
@@ -40,7 +43,7 @@ export function runWorkerService<Request extends { readonly kind: string }, Repl
     }
   });
   attempt(() => {
-    service = open((reply, transfer = []) => port.postMessage(reply, transfer));
+    service = open((reply, transfer = []) => port.postMessage(reply, transfer), attempt);
   });
 }
 

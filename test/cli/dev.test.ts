@@ -75,10 +75,14 @@ it("runs three nodes that any command reaches, leaves a killed one dead, and end
   const before = IDS.map(pidOf);
   expect(new Set(before).size).toBe(3);
 
-  expect(running.stdout()).toContain(`grpcurl -plaintext -d '{"command": "aGVsbG8="}' ${first}`);
+  const proposeAt = /grpcurl -plaintext -d '{"command": "aGVsbG8="}' (\S+)/.exec(running.stdout())?.[1] ?? "";
+  const subscribeAt = /subscribe --address (\S+)/.exec(running.stdout())?.[1] ?? "";
   const killLine = /kill -9 (\d+) {4}# as in (\S+)/.exec(running.stdout());
   const nodes = await statusOf(first);
   expect(nodes.map(({ id }) => id)).toEqual(IDS);
+  // Both outlive the leader, and one shows what was proposed at the other.
+  const survivors = addresses.filter((_, index) => IDS[index] !== nodes[0]?.leader);
+  expect([proposeAt, subscribeAt]).toEqual(survivors);
   expect(killLine?.[2]).toBe(join(folder, nodes[0]?.leader ?? "", "pid"));
   expect(Number(killLine?.[1])).toBe(pidOf(nodes[0]?.leader ?? ""));
 

@@ -2,9 +2,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client, credentials } from "@grpc/grpc-js";
+import Database from "better-sqlite3";
 import { service as health } from "grpc-health-check";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { CallFailure, SidecarClient } from "../../src/grpc/client.ts";
+import { CallFailure, type Proposal, SidecarClient } from "../../src/grpc/client.ts";
 import { freePorts } from "../support/ports.ts";
 import { endAll, type Running, start, until } from "./command.ts";
 
@@ -44,6 +45,10 @@ async function serveThree(): Promise<Served[]> {
   });
 }
 
+function proposal(text: string): Proposal {
+  return { command: Buffer.from(text), id: undefined, expectedTerm: 0 };
+}
+
 function reasonOf(error: unknown): string {
   const failure = error instanceof CallFailure ? error.failure : undefined;
   return failure?.reason ?? `not refused: ${String(error)}`;
@@ -76,10 +81,10 @@ async function leaderWithPending(): Promise<{ leader: Served; pending: Promise<u
     },
     40_000,
   );
-  await leader.client.propose(Buffer.from("committed"), 5_000);
+  await leader.client.propose(proposal("committed"), 5_000);
   for (const node of nodes) if (node !== leader) node.running.child.kill("SIGSTOP");
   const { last } = await leader.client.status(5_000);
-  const pending = leader.client.propose(Buffer.from("pending"), 10_000).catch(reasonOf);
+  const pending = leader.client.propose(proposal("pending"), 10_000).catch(reasonOf);
   await until(
     () => "the proposal is not appended",
     async () => (await leader.client.status(5_000)).last > last,
@@ -103,12 +108,33 @@ it("refuses what is new with DRAINING, answers what is pending, and ends with 0 
     },
   );
   expect(await isServing(leader.client.address)).toBe(false);
-  expect(await leader.client.propose(Buffer.from("late"), 5_000).catch(reasonOf)).toBe("DRAINING");
+  expect(await leader.client.propose(proposal("late"), 5_000).catch(reasonOf)).toBe("DRAINING");
 
   expect(await pending).toBe("OUTCOME_UNKNOWN");
   expect((await leader.running.finished).code).toBe(0);
   expect(performance.now() - askedMs).toBeLessThan(5_000);
 }, 90_000);
+
+it("ends with 1 within 5 s at SIGTERM when its disk hangs, for not all is well", async () => {
+  const port = await freePorts(3);
+  const [at, dataDir] = [`127.0.0.1:${port}`, join(folder, "n1")];
+  const listeners = ["--peer-address", `127.0.0.1:${port + 1}`, "--http-address", `127.0.0.1:${port + 2}`];
+  const running = start(["serve", "--data-dir", dataDir, "--client-address", at, ...listeners]);
+  const client = new SidecarClient(at);
+  clients.push(client);
+  await until(running.stdout, () => client.propose(proposal("committed"), 5_000).catch(() => undefined));
+
+  const disk = new Database(join(dataDir, "raft.db"));
+  disk.exec("BEGIN IMMEDIATE");
+  const pending = client.propose(proposal("pending"), 10_000).catch(reasonOf);
+  await until(running.stdout, async () => (await client.status(5_000)).last > 2);
+  const askedMs = performance.now();
+  running.child.kill("SIGTERM");
+  expect((await running.finished).code).toBe(1);
+  expect(performance.now() - askedMs).toBeLessThan(5_000);
+  expect(await pending).toBe("OUTCOME_UNKNOWN");
+  disk.close();
+}, 60_000);
 
 it("ends at once, with 1, at a second signal", async () => {
   const { leader, pending } = await leaderWithPending();
@@ -117,5 +143,11 @@ it("ends at once, with 1, at a second signal", async () => {
   leader.running.child.kill("SIGINT");
   expect((await leader.running.finished).code).toBe(1);
   expect(leader.running.stdout()).not.toContain('"stopped"');
+  expect(await pending).toContain("not refused");
+}, 90_000);
+
+it("killed, says nothing to whoever waits: the status has no reason of ours, so the outcome is unknown", async () => {
+  const { leader, pending } = await leaderWithPending();
+  leader.running.child.kill("SIGKILL");
   expect(await pending).toContain("not refused");
 }, 90_000);

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -55,7 +55,7 @@ describe("a single node", () => {
         return answer.code === 0 ? JSON.parse(answer.stdout) : undefined;
       },
     );
-    expect(proposed).toEqual({ index: 2, term: 1 });
+    expect(proposed).toEqual({ index: 2, term: 1, duplicate: false });
     const second = await runHere(["propose", "--base64", "AAEC", "--address", `unix:${join(folder, "socket")}`]);
     expect(second.stdout).toBe("committed at index 3, term 1\n");
 
@@ -86,6 +86,14 @@ describe("a single node", () => {
     const subscribed = await runHere(["subscribe", "--after", "2", "--count", "1", "-o", "json", ...at]);
     expect(JSON.parse(subscribed.stdout)).toEqual({ index: 3, term: 1, type: "command", command: "AAEC" });
     expect((await fetch(`${node.http}/readyz`)).status).toBe(200);
+
+    const named = ["propose", "set y 2", "--client-id", "c", "--sequence", "7", ...at];
+    expect((await runHere(named)).stdout).toBe("committed at index 4, term 1\n");
+    expect((await runHere(named)).stdout).toBe("committed at index 4, term 1, by an earlier try\n");
+    const shown = await runHere(["log", "--from", "4", "-o", "json", ...at]);
+    expect(JSON.parse(shown.stdout)).toMatchObject({ index: 4, clientId: "c", sequence: 7 });
+    const fenced = await runHere(["propose", "x", "--expected-term", "9", ...at]);
+    expect([fenced.code, fenced.stderr]).toEqual([1, expect.stringContaining("the term is 1, not 9")]);
 
     const subscriber = start(["subscribe", "--tail", "-o", "json", ...at]);
     await until(
@@ -156,6 +164,24 @@ describe("what serve refuses", () => {
     expect(stderr).toContain(address);
     expect(stderr).toMatch(/in use/);
     expect(code).toBe(1);
+  });
+
+  it("a --client-socket that is a file, with 1, and leaves the file alone", async () => {
+    const file = join(folder, "notes");
+    writeFileSync(file, "precious");
+    const directory = join(folder, "socketless");
+    const { code, stderr } = await run([
+      "serve",
+      "--data-dir",
+      directory,
+      ...(await listeners()),
+      "--client-socket",
+      file,
+    ]);
+    expect(stderr).toContain("--client-socket: ");
+    expect(stderr).toContain(`${file}: it is not a socket`);
+    expect(code).toBe(1);
+    expect(readFileSync(file, "utf8")).toBe("precious");
   });
 
   it("a data directory that is a file, with 74", async () => {

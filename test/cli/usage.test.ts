@@ -1,15 +1,19 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { OPTION_NAMES, OPTIONS } from "../../src/config/options.ts";
-import { run, runHere } from "./command.ts";
+import { freePorts } from "../support/ports.ts";
+import { endAll, run, runHere } from "./command.ts";
 
 let folder: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "usage-"));
 });
-afterAll(() => rmSync(folder, { recursive: true }));
+afterAll(async () => {
+  await endAll();
+  rmSync(folder, { recursive: true });
+});
 
 /** Nobody listens there. */
 const NOBODY = "127.0.0.1:9";
@@ -55,6 +59,8 @@ describe("wrong usage exits 2 and says what is wrong", () => {
     [["propose", "x", "--file", "y"], "not both"],
     [["propose", "--base64", "a"], "--base64"],
     [["propose", ""], "at least one byte"],
+    [["propose", "x", "--client-id", "c"], "--client-id and --sequence together"],
+    [["propose", "x", "--sequence", "1"], "--client-id and --sequence together"],
     [["serve", "--tick-ms", "0", "--id", "N1"], "--tick-ms: must be a whole number of ms from 1 to 1000"],
     [["serve", "extra"], "too many arguments"],
   ])("%j", async (args, message) => {
@@ -72,6 +78,26 @@ describe("wrong usage exits 2 and says what is wrong", () => {
     expect(stderr).toContain("--heartbeat-ms (environment RAFT_SIDECAR_HEARTBEAT_MS): must be");
     expect(() => rmSync(join(folder, "data"))).toThrow("ENOENT");
   });
+});
+
+describe("a data directory of dev that can't be made exits 74, and nothing is started", () => {
+  // In /proc nothing can be made, and it says that a parent is missing which exists.
+  const proc = existsSync("/proc/self") ? ["/proc/raft-sidecar"] : [];
+  it.each(["file", "file/below", ...proc])(
+    "%s",
+    async (path) => {
+      writeFileSync(join(folder, "file"), "");
+      const dataDir = resolve(folder, path);
+      const port = String(await freePorts(23));
+      const { code, stdout, stderr } = await run(["dev", "--data-dir", dataDir, "--base-port", port]);
+      expect(stderr).toMatch(
+        /^raft-sidecar: the data directory \S+ cannot be created \((EEXIST|ENOTDIR|ENOENT)\)\. Create it/,
+      );
+      expect(stderr).toContain(dataDir);
+      expect({ code, stdout }).toEqual({ code: 74, stdout: "" });
+    },
+    30_000,
+  );
 });
 
 describe("a cluster that can't be reached exits 3", () => {

@@ -68,8 +68,9 @@ it(
     }
 
     await expectWhole(await writers.stop(), cluster, readers);
-    // The subscribers did have to go on elsewhere.
-    expect(readers.flatMap((reader) => reader.servedBy).length).toBeGreaterThan(readers.length + ROUNDS);
+    // The first leader's subscriber had to go on elsewhere. How many more do depends on who is elected: all may end up at
+    // a node that is never killed.
+    expect(readers.flatMap((reader) => reader.servedBy).length).toBeGreaterThan(readers.length);
   },
   60_000 + ROUNDS * 30_000,
 );

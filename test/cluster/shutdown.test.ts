@@ -57,7 +57,7 @@ describe("SIGTERM on the leader under load", () => {
         await sleep(2);
       }
     })();
-    await until("there is load", () => proposed.length > 300 && answeredItems.length > 20);
+    await until("there is load", () => proposed.length > 300 && answeredItems.length > 200);
 
     const signalledMs = performance.now();
     stopping = true;
@@ -79,7 +79,7 @@ describe("SIGTERM on the leader under load", () => {
     }
     // Everything that was read; what was still under way when the stream ended is not proposed.
     expect(answeredItems.toSorted((a, b) => a - b)).toEqual(answeredItems.map((_, i) => i));
-    expect(answeredItems.length).toBeGreaterThan(sentItems - 10);
+    expect(answeredItems.length).toBeGreaterThan(sentItems - 100);
     for (const details of await Promise.all(ends)) expect(details).toMatch(/shuts down/);
     const events = leader.lines.map((line) => line.event);
     expect(events.slice(-2)).toEqual(["stopping", "stopped"]);

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { cautions } from "../../src/config/checks.ts";
 import { ConfigError, loadConfig } from "../../src/config/load.ts";
 import { environmentName, OPTION_NAMES, OPTIONS, type OptionName } from "../../src/config/options.ts";
 
@@ -196,5 +197,23 @@ describe("what is refused", () => {
     expect(() => loadConfig({ flags: {}, file: join(folder, "none"), environment: {} })).toThrow(/--config: .*ENOENT/);
     expect(problemsOf({}, {}, "a: b: c")).toEqual([expect.stringContaining("can't be read as YAML")]);
     expect(problemsOf({}, {}, "- id")).toEqual([expect.stringContaining("must be a mapping")]);
+  });
+});
+
+describe("cautions", () => {
+  const local: Flags = { initialCluster: "n1=127.0.0.1:7421,n2=127.0.0.1:7431" };
+  const remote: Flags = {
+    initialCluster: "n1=10.0.0.1:7421,n2=10.0.0.2:7421",
+    peerAddress: "10.0.0.1:7421",
+    insecure: "true",
+  };
+
+  it("warn of a loopback client address that is told to other machines", () => {
+    expect(cautions(load(remote).config)).toEqual([expect.stringContaining("--advertise-client-address")]);
+  });
+
+  it("are silent where all is on one machine, or clients elsewhere can dial what they are told", () => {
+    expect(cautions(load(local).config)).toEqual([]);
+    expect(cautions(load({ ...remote, advertiseClientAddress: "10.0.0.1:7420" }).config)).toEqual([]);
   });
 });

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { AppendEntriesRequestSchema } from "../../gen/raft/v1/raft_pb.js";
 import { decodeEntries, decodeFrames, encodeFrame, FrameError } from "../../src/frame/codec.ts";
 import { EntryType, MAX_INDEX, MAX_TERM } from "../../src/raft/types.ts";
-import { anyFrames, anyId, anyPayloads, concat, entryOf, record } from "./support.ts";
+import { anyFrames, anyId, anyPayloads, anyProposals, concat, entryOf, record } from "./support.ts";
 
 describe("decodeFrames", () => {
   it("returns the frames that were encoded, commands of one term joined", () => {
@@ -41,6 +41,17 @@ describe("decodeFrames", () => {
         const entries = decodeEntries(encodeFrame(first, EntryType.command, payloads).bytes);
         expect(entries.map(({ command }) => [...command])).toEqual(payloads.map((payload) => [...payload]));
         expect(entries[0]).toMatchObject(first);
+      }),
+    );
+  });
+
+  it("returns the ids of proposals", () => {
+    fc.assert(
+      fc.property(anyId, anyProposals, (first, { payloads, ids }) => {
+        const entries = decodeEntries(encodeFrame(first, EntryType.command, payloads, ids).bytes);
+        expect(
+          entries.map(({ clientId, sequence }) => ({ clientId: Buffer.from(clientId).toString(), sequence })),
+        ).toEqual(ids.map((id) => id ?? { clientId: "", sequence: 0 }));
       }),
     );
   });
@@ -108,7 +119,7 @@ describe("decodeFrames", () => {
     expect(entry).toMatchObject({ index: 12n, term: 6n, type: EntryType.command, command: Uint8Array.of(1, 2, 3) });
     const following = encodeFrame({ index: 13, term: 6 }, EntryType.command, [Uint8Array.of(4)]);
     expect(decodeFrames(concat([bytes, following.bytes]))).toMatchObject([{ first: 12, last: 13, term: 6 }]);
-    expect(decodeEntries(bytes)).toEqual([{ index: 12, term: 6, type: 1, command: Uint8Array.of(1, 2, 3) }]);
+    expect(decodeEntries(bytes)).toMatchObject([{ index: 12, term: 6, type: 1, command: Uint8Array.of(1, 2, 3) }]);
   });
 
   const good = { index: 5n, term: 3n, type: EntryType.command };
@@ -128,6 +139,23 @@ describe("decodeFrames", () => {
     ],
     ["a term above the limit", [{ ...good, term: BigInt(MAX_TERM) + 1n }], "term 4503599627370497 of entry 5"],
     ["a term of 2^53 - 1", [{ ...good, term: 2n ** 53n - 1n }], "term 9007199254740991 of entry 5 is out of range"],
+    ["half an id: no sequence", [{ ...good, clientId: Buffer.from("x") }], "entry 5 has half a proposal's id"],
+    ["half an id: no client id", [{ ...good, sequence: 1n }], "entry 5 has half a proposal's id"],
+    [
+      "a sequence of 2^53",
+      [{ ...good, clientId: Buffer.from("x"), sequence: 2n ** 53n }],
+      "a number is above 2^53 - 1",
+    ],
+    [
+      "a client id of 65 bytes",
+      [{ ...good, clientId: Buffer.alloc(65, "x"), sequence: 1n }],
+      "the client id of entry 5",
+    ],
+    [
+      "a client id not in UTF-8",
+      [{ ...good, clientId: Buffer.of(0xc3, 0x28), sequence: 1n }],
+      "the client id of entry 5",
+    ],
     ["a term of 2^64 - 1", [{ ...good, term: 2n ** 64n - 1n }], "a number is above 2^53 - 1"],
   ])("refuses %s", (_title, entries, message) => {
     expect(() => decodeFrames(concat(entries.map(entryOf)))).toThrow(message);
@@ -164,10 +192,11 @@ describe("decodeFrames", () => {
           return;
         }
         const expected = fromBinary(AppendEntriesRequestSchema, bytes).entries;
-        expect(entries.map(({ index, term, type }) => [index, term, type])).toEqual(
-          expected.map(({ index, term, type }) => [Number(index), Number(term), type]),
+        expect(entries.map(({ index, term, type, sequence }) => [index, term, type, sequence])).toEqual(
+          expected.map(({ index, term, type, sequence }) => [Number(index), Number(term), type, Number(sequence)]),
         );
-        for (const [i, { command }] of entries.entries()) {
+        for (const [i, { command, clientId }] of entries.entries()) {
+          expect(Buffer.from(clientId).toString()).toBe(expected[i]?.clientId);
           expect(Buffer.compare(command, expected[i]?.command ?? Buffer.of(1))).toBe(0);
         }
       }),

@@ -7,7 +7,7 @@ import { AppendEntriesRequestSchema } from "../../gen/raft/v1/raft_pb.js";
 import { InvariantError } from "../../src/assert.ts";
 import { encodedSizeBound, encodeFrame } from "../../src/frame/codec.ts";
 import { EntryType, MAX_INDEX, MAX_TERM } from "../../src/raft/types.ts";
-import { anyId, anyPayloads, expectGenerated } from "./support.ts";
+import { anyId, anyPayloads, anyProposals, expectGenerated } from "./support.ts";
 
 describe("encodeFrame", () => {
   it("writes what the generated code writes, byte for byte", () => {
@@ -16,6 +16,26 @@ describe("encodeFrame", () => {
         expectGenerated(encodeFrame(first, EntryType.command, payloads), first, payloads);
       }),
     );
+  });
+
+  it("does so for commands with the ids of proposals", () => {
+    fc.assert(
+      fc.property(anyId, anyProposals, (first, { payloads, ids }) => {
+        expectGenerated(encodeFrame(first, EntryType.command, payloads, ids), first, payloads, ids);
+      }),
+    );
+  });
+
+  it("writes no id that a decoder refuses", () => {
+    const first = { index: 1, term: 1 };
+    for (const id of [
+      { clientId: "", sequence: 1 },
+      { clientId: `${"ü".repeat(32)}x`, sequence: 1 },
+      { clientId: "x", sequence: 0 },
+      { clientId: "x", sequence: 2 ** 53 },
+    ]) {
+      expect(() => encodeFrame(first, EntryType.command, [new Uint8Array(1)], [id])).toThrow(InvariantError);
+    }
   });
 
   it.each([EntryType.noOp, EntryType.logId])("does so for internal entries of type %i", (type) => {
@@ -68,7 +88,9 @@ describe("encodeFrame", () => {
   });
 
   it("stays within the size bound", () => {
-    const frame = encodeFrame({ index: MAX_INDEX, term: MAX_TERM }, EntryType.command, [new Uint8Array(2 ** 21)]);
+    const longest = { clientId: "x".repeat(64), sequence: Number.MAX_SAFE_INTEGER };
+    const first = { index: MAX_INDEX, term: MAX_TERM };
+    const frame = encodeFrame(first, EntryType.command, [new Uint8Array(2 ** 21)], [longest]);
     expect(frame.bytes.length).toBeLessThanOrEqual(encodedSizeBound(2 ** 21));
   });
 

@@ -4,19 +4,26 @@ import fc from "fast-check";
 import { expect } from "vitest";
 import { type Entry, EntrySchema } from "../../gen/raft/v1/log_pb.js";
 import { AppendEntriesRequestSchema } from "../../gen/raft/v1/raft_pb.js";
-import { ENTRIES_FIELD, encodeFrame } from "../../src/frame/codec.ts";
-import { type EntryId, EntryType, type Frame, MAX_INDEX, MAX_TERM } from "../../src/raft/types.ts";
+import { ENTRIES_FIELD, encodeFrame, MAX_CLIENT_ID_BYTES } from "../../src/frame/codec.ts";
+import { type EntryId, EntryType, type Frame, MAX_INDEX, MAX_TERM, type ProposalIds } from "../../src/raft/types.ts";
 
 /** What the generated code writes for the same entries. */
-function generated(first: EntryId, type: EntryType, payloads: readonly Uint8Array[]): Uint8Array {
-  const entries = payloads.map((command, i) =>
-    create(EntrySchema, { index: BigInt(first.index + i), term: BigInt(first.term), type, command }),
-  );
+function generated(first: EntryId, type: EntryType, payloads: readonly Uint8Array[], ids?: ProposalIds): Uint8Array {
+  const entries = payloads.map((command, i) => {
+    const { clientId, sequence } = ids?.[i] ?? { clientId: "", sequence: 0 };
+    const place = { index: BigInt(first.index + i), term: BigInt(first.term) };
+    return create(EntrySchema, { ...place, type, command, clientId, sequence: BigInt(sequence) });
+  });
   return toBinary(AppendEntriesRequestSchema, create(AppendEntriesRequestSchema, { entries }));
 }
 
-export function expectGenerated(frame: Frame, first: EntryId, payloads: readonly Uint8Array[]): void {
-  expect(Buffer.compare(frame.bytes, generated(first, frame.type, payloads))).toBe(0);
+export function expectGenerated(
+  frame: Frame,
+  first: EntryId,
+  payloads: readonly Uint8Array[],
+  ids?: ProposalIds,
+): void {
+  expect(Buffer.compare(frame.bytes, generated(first, frame.type, payloads, ids))).toBe(0);
 }
 
 /** Values on both sides of each varint length, up to `max`. */
@@ -33,6 +40,23 @@ const anyPayload = fc.oneof(
 );
 export const anyPayloads = fc.array(anyPayload, { minLength: 1, maxLength: 8 });
 
+const anyClientId = fc.oneof(
+  fc.string({ minLength: 1, maxLength: 16, unit: "grapheme-composite" }),
+  fc.constantFrom("x", "x".repeat(64), "ü".repeat(32), "\0"),
+);
+const anyProposalId = fc.option(
+  fc.record({
+    clientId: anyClientId.filter((id) => Buffer.byteLength(id) <= MAX_CLIENT_ID_BYTES),
+    sequence: aroundVarintLimits(Number.MAX_SAFE_INTEGER),
+  }),
+  { nil: undefined },
+);
+
+/** Commands, each with an id or without one. */
+export const anyProposals = fc
+  .array(fc.tuple(anyPayload, anyProposalId), { minLength: 1, maxLength: 8 })
+  .map((proposals) => ({ payloads: proposals.map(([payload]) => payload), ids: proposals.map(([, id]) => id) }));
+
 /** A run of frames, each following the one before, as a leader would send them. */
 export const anyFrames = fc
   .tuple(
@@ -41,7 +65,7 @@ export const anyFrames = fc
       fc.record({
         termStep: fc.integer({ min: 0, max: 3 }),
         type: fc.constantFrom(...Object.values(EntryType)),
-        payloads: anyPayloads,
+        proposals: anyProposals,
       }),
       { minLength: 1, maxLength: 6 },
     ),
@@ -49,9 +73,13 @@ export const anyFrames = fc
   .map(([{ index, term }, runs]) => {
     const frames: Frame[] = [];
     let next = { index, term };
-    for (const { termStep, type, payloads } of runs) {
+    for (const { termStep, type, proposals } of runs) {
       next = { index: next.index, term: next.term + termStep };
-      const frame = encodeFrame(next, type, type === EntryType.command ? payloads : payloads.slice(0, 1));
+      const { payloads, ids } = proposals;
+      const frame =
+        type === EntryType.command
+          ? encodeFrame(next, type, payloads, ids)
+          : encodeFrame(next, type, payloads.slice(0, 1));
       frames.push(frame);
       next = { index: frame.last + 1, term: next.term };
     }
@@ -69,10 +97,14 @@ export function record(write: (writer: BinaryWriter) => void): Uint8Array {
   return new BinaryWriter().tag(ENTRIES_FIELD, WireType.LengthDelimited).bytes(entry.finish()).finish();
 }
 
-export function entryOf(fields: Partial<Pick<Entry, "index" | "term" | "type">>): Uint8Array {
+export function entryOf(
+  fields: Partial<Pick<Entry, "index" | "term" | "type" | "sequence">> & { clientId?: Uint8Array },
+) {
   return record((writer) => {
     if (fields.index !== undefined) writer.tag(1, WireType.Varint).uint64(fields.index);
     if (fields.term !== undefined) writer.tag(2, WireType.Varint).uint64(fields.term);
     if (fields.type !== undefined) writer.tag(3, WireType.Varint).int32(fields.type);
+    if (fields.clientId !== undefined) writer.tag(5, WireType.LengthDelimited).bytes(fields.clientId);
+    if (fields.sequence !== undefined) writer.tag(6, WireType.Varint).uint64(fields.sequence);
   });
 }

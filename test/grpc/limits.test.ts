@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFile, symlink, writeFile } from "node:fs/promises";
 import { create } from "@bufbuild/protobuf";
 import { Server, type ServerDuplexStream, status } from "@grpc/grpc-js";
 import { service as healthService } from "grpc-health-check";
@@ -7,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { LogService, ProposeStreamRequestSchema } from "../../gen/raft/v1/log_pb.js";
 import type { CommittedLog } from "../../src/apply/committed-log.ts";
 import { ApplyHub } from "../../src/apply/hub.ts";
+import { systemClock } from "../../src/clock.ts";
 import type { Failure } from "../../src/failure.ts";
 import { encodeApplyBatch } from "../../src/grpc/append-codec.ts";
 import { OpenStreams, StreamReader } from "../../src/grpc/calls.ts";
@@ -88,6 +90,7 @@ describe("limits", () => {
     const hub = new ApplyHub({
       log: sidecar.node,
       encode: encodeApplyBatch,
+      clock: systemClock,
       maxSubscribers: 1,
       progressIntervalMs: 1_000,
     });
@@ -112,7 +115,13 @@ describe("limits", () => {
       readLog: (first, last, maxBytes, done) => node.readLog(first, last, maxBytes, done),
       onApplied: (listener) => node.onApplied(listener),
     };
-    const hub = new ApplyHub({ log, encode: encodeApplyBatch, maxSubscribers: 2, progressIntervalMs: 1_000 });
+    const hub = new ApplyHub({
+      log,
+      encode: encodeApplyBatch,
+      clock: systemClock,
+      maxSubscribers: 2,
+      progressIntervalMs: 1_000,
+    });
     const ends: Failure[] = [];
     const sink = {
       ready: true,
@@ -126,6 +135,24 @@ describe("limits", () => {
     hub.add({ ...start, afterIndex: 3 }, sink).wake();
     expect(ends).toMatchObject([{ reason: "COMPACTED", metadata: { first_index: "5", after_index: "3" } }]);
     hub.close();
+    await sidecar.stop();
+  });
+
+  it.each([
+    ["items", { maxProposals: 1 }, "must be 1 to 1 a message, are 2"],
+    ["bytes", { maxProposalBytes: 1_000 }, "must have at most 1000 bytes a message, have 1200"],
+  ])("refuses for good what has more %s than the node ever takes", async (_what, node, description) => {
+    const sidecar = await startNode({ dataDir: folder, node });
+    const stream = openBidi(sidecar.client, LogService.method.proposeStream);
+    const received = new Received(stream);
+    const items = [1n, 2n].map((requestId) => ({ requestId, command: Buffer.alloc(600) }));
+    stream.write(create(ProposeStreamRequestSchema, { items }));
+    const end = await received.end();
+    expect(failureFrom(end)).toMatchObject({
+      reason: "INVALID_ARGUMENT",
+      violations: [{ field: "items", description }],
+    });
+    expect(received.messages).toEqual([]);
     await sidecar.stop();
   });
 
@@ -149,6 +176,24 @@ describe("limits", () => {
     await sleep(200);
     expect(sidecar.node.status().proposalsInFlight).toBe(6_000);
     expect(received.messages).toEqual([]);
+    stream.cancel();
+    await sidecar.stop();
+  });
+
+  it("reads no further from a ProposeStream with 8 MiB in flight", async () => {
+    const peers = new Map([
+      ["n1", `127.0.0.1:${await freePort()}`],
+      ["n2", `127.0.0.1:${await freePort()}`],
+    ]);
+    const sidecar = await startNode({ dataDir: folder, peers, node: { electionTimeoutMaxMs: 10_000 } });
+    const stream = openBidi(sidecar.client, LogService.method.proposeStream).on("error", () => {});
+    const command = new Uint8Array(1024 * 1024);
+    for (let i = 0; i < 20; i++) {
+      stream.write(create(ProposeStreamRequestSchema, { items: [{ requestId: BigInt(i), command }] }));
+    }
+    await eventually(() => sidecar.node.status().proposalsInFlight >= 8, "read up to the bound");
+    await sleep(300);
+    expect(sidecar.node.status().proposalsInFlight).toBe(8);
     stream.cancel();
     await sidecar.stop();
   });
@@ -227,6 +272,16 @@ describe("a unix socket", () => {
     const listener = await listen(new Server(), [`unix:${path}`], new OpenStreams());
     expect(listener.addresses).toEqual([`unix:${path}`]);
     await listener.close(100);
+  });
+
+  it.each(["a file", "a link to one"])("doesn't take the place of %s", async (kind) => {
+    const [file, link] = [`${folder}/file`, `${folder}/link`];
+    await writeFile(file, "precious");
+    await symlink(file, link);
+    const path = kind === "a file" ? file : link;
+    const listening = listen(new Server(), [`unix:${path}`], new OpenStreams());
+    await expect(listening).rejects.toThrow(`can't listen on unix:${path}: it is not a socket`);
+    expect(await readFile(link, "utf8")).toBe("precious");
   });
 });
 

@@ -150,6 +150,17 @@ describe("ProposeStream", () => {
     expect(results.map(({ requestId }) => Number(requestId)).toSorted((a, b) => a - b)).toEqual([0, 1, 2]);
   });
 
+  it("does so for an id of an earlier message that has no answer yet", async () => {
+    const stream = openBidi(sidecar.client, LogService.method.proposeStream);
+    const received = new Received(stream);
+    // Written at once, they are read at once.
+    for (const first of [0, 10, 2]) stream.write(create(ProposeStreamRequestSchema, { items: items(first, 3) }));
+    expect((await received.end()).code).toBe(status.INVALID_ARGUMENT);
+    const results = received.messages.flatMap((message) => message.results);
+    const ids = results.map(({ requestId }) => Number(requestId)).toSorted((a, b) => a - b);
+    expect(ids).toEqual([0, 1, 2, 10, 11, 12]);
+  });
+
   it("is ended with INVALID_ARGUMENT for a message out of bounds, after everything before it is answered", async () => {
     const stream = openBidi(sidecar.client, LogService.method.proposeStream);
     const received = new Received(stream);

@@ -203,6 +203,20 @@ describe("Forward", () => {
     expect(outcomes[1]).toMatchObject({ kind: "failed", failure: { reason: "NOT_APPENDED" } });
     expect(outcomes.slice(2)).toEqual([{ kind: "lost" }, { kind: "lost" }]);
   });
+
+  it("beyond 1,024 for one leader is refused with OVERLOADED, and never sent", async () => {
+    let seen = 0;
+    const leader = await playLeader((stream) => {
+      if (++seen === 1_024) stream.end();
+    });
+    const outcomes = await forwardTo(leader.address, 1_030);
+    leader.server.forceShutdown();
+    expect(seen).toBe(1_024);
+    expect(outcomes.slice(0, 1_024).filter(({ kind }) => kind !== "lost")).toEqual([]);
+    for (const outcome of outcomes.slice(1_024)) {
+      expect(outcome).toMatchObject({ kind: "failed", failure: { reason: "OVERLOADED", retryAfterMs: 50 } });
+    }
+  });
 });
 
 /** Forwards `count` proposals of n1 to n2 at `address`. */

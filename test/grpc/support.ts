@@ -22,14 +22,14 @@ import {
   type ServiceError,
   type StatusObject,
 } from "@grpc/grpc-js";
+import { systemClock } from "../../src/clock.ts";
 import { methodDefinition } from "../../src/grpc/definition.ts";
 import type { Listener } from "../../src/grpc/listener.ts";
 import type { Log } from "../../src/grpc/log.ts";
 import { startClientListener, startPeerListener } from "../../src/grpc/server.ts";
 import { GrpcTransport } from "../../src/grpc/transport.ts";
-import { systemClock } from "../../src/node/clock.ts";
 import { Node } from "../../src/node/node.ts";
-import type { NodeOptions } from "../../src/node/options.ts";
+import { type NodeOptions, PIPELINE } from "../../src/node/options.ts";
 import { openSqliteStorage } from "../../src/storage/open.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 
@@ -66,6 +66,7 @@ export interface TestNodeOptions {
   readonly clusterId?: string;
   readonly dataDir: string;
   readonly node?: Partial<NodeOptions>;
+  readonly door?: { readonly maxConnections?: number; readonly maxStreams?: number };
   readonly progressIntervalMs?: number;
 }
 
@@ -78,6 +79,12 @@ export async function startNode(options: TestNodeOptions): Promise<TestNode> {
   const fatal: unknown[] = [];
   const onFatal = (error: unknown): void => void fatal.push(error);
   const clientAddress = `127.0.0.1:${await freePort()}`;
+  const limits = {
+    maxCommandBytes: MAX_COMMAND_BYTES,
+    maxProposals: 20_000,
+    maxProposalBytes: 64 * 1024 * 1024,
+    ...options.node,
+  };
   const node = new Node(
     {
       id,
@@ -91,23 +98,23 @@ export async function startNode(options: TestNodeOptions): Promise<TestNode> {
       electionTimeoutMaxMs: 1_500,
       heartbeatMs: 50,
       proposalTimeoutMs: 5_000,
-      maxProposals: 20_000,
-      maxProposalBytes: 64 * 1024 * 1024,
+      ...limits,
       maxReads: 1_000,
       cacheBytes: 16 * 1024 * 1024,
+      ...PIPELINE,
       ...options.node,
     },
     { clock: systemClock, random: (bound) => randomInt(bound), storage, onStateEvent: () => {}, onFatal },
   );
   const others = new Map([...peers].filter(([member]) => member !== id));
   const transport = new GrpcTransport({ self: id, peers: others, handshaker: node.handshaker, log });
-  const shared = { node, transport, nowMs: systemClock.nowMs, log, onFatal };
+  const shared = { node, transport, clock: systemClock, log, onFatal };
   const peer = await startPeerListener({ ...shared, address: peerAddress, listener: node });
   const listener = await startClientListener({
     ...shared,
     addresses: [clientAddress],
     version: "0.0.0-test",
-    maxCommandBytes: MAX_COMMAND_BYTES,
+    limits: { maxConnections: 1_024, maxStreams: 4_096, ...limits, ...options.door },
     progressIntervalMs: options.progressIntervalMs ?? PROGRESS_INTERVAL_MS,
   });
   transport.start(node);

@@ -1,12 +1,10 @@
 """Nodes that hang, no quorum, everything killed, a lost database, another cluster's log."""
 
 import os
-import shutil
 import signal
-import subprocess
-import sys
+import time
 
-from world import KV, Cluster, expect, in_threads, raw, wait_until
+from world import Client, LinkedCluster, expect, in_threads, raw, wait_until
 
 
 def test_own_sidecar_hangs(world):
@@ -81,18 +79,43 @@ def test_rebuilt_from_the_log(world):
 
 
 def test_another_clusters_log(world):
-    """a database that was made from one cluster's log refuses another's"""
-    other = Cluster(world.folder / "other", world.base_port + 100, nodes=1)
-    copy = world.folder / "copy.db"
-    world.services[0].stop()
-    shutil.copyfile(world.services[0].database, copy)
-    world.services[0].start()
+    """a service ends when its nodes come back with another cluster's log"""
+    folder = world.folder / "other"
+    folder.mkdir()
+    first, second = (LinkedCluster(folder / name, world.base_port + 100, nodes=1) for name in ("first", "second"))
+    service = type(world.services[0])(first, folder, 0)
     try:
-        other.start()
-        command = [sys.executable, KV / "kv.py", "--port", str(other.base_port + 3), "--database", copy]
-        command += ["--nodes", other.addresses[0]]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-        expect(ended.returncode == 1, f"the service ended with {ended.returncode}")
-        expect("does not go with this log" in ended.stderr, f"it said: {ended.stderr}")
+        first.start()
+        service.start()
+        Client(service).put("from", "the first")
+        first.stop()
+        second.start()
+        service.process.wait(30)
+        expect(service.process.returncode == 1, f"the service ended with {service.process.returncode}")
+        said = service.output.read_text()
+        expect("does not go with this log" in said, f"it said: {said}")
     finally:
-        other.stop()
+        service.stop()
+        first.stop()
+        second.stop()
+
+
+def test_answer_of_the_call_lost(world):
+    """a write whose call is never answered is answered as soon as it is applied, a compare-and-set as one that held"""
+    cluster = world.cluster
+    leader = cluster.wait_leader()
+    k = next(k for k, node_id in enumerate(cluster.ids) if node_id != leader)
+    link = cluster.links[cluster.ids[k], leader]
+    version = world.clients[k].put("lost", "one")[1]  # Now its node has a stream to the leader.
+    link.answers.clear()
+    try:
+        begun = time.monotonic()
+        status, headers, _ = raw(world.services[k], "PUT", "/kv/lost", b"two", {"If-Match": f'"{version}"'})
+        seconds = time.monotonic() - begun
+    finally:
+        link.break_connections()
+        link.mend()
+    expect(status == 200, f"the write was answered with {status}")
+    expect(seconds < 2, f"the answer took {seconds:.1f} s")
+    expect(raw(world.services[(k + 1) % 3], "GET", "/kv/lost")[2] == "two", "the write isn't there")
+    cluster.wait_ready()

@@ -1,9 +1,6 @@
-"""What a client of python-kv may rely on while nothing fails."""
+"""What a client of the services may rely on while nothing fails."""
 
-import time
-
-from world import SERVICES, expect, in_threads, raw, wait_until
-from sidecar import Sidecar
+from world import SERVICES, expect, in_threads, log_pb2, raw, wait_until
 
 
 def test_reads_on_every_service(world):
@@ -67,17 +64,24 @@ def test_foreign_commands(world):
     """commands that another program proposed to the log are skipped by every copy"""
     foreign = [
         b"hello",
-        b"{}",
-        b"[1]",
-        b"7",
         b"\xff\xfe",
-        b'{"id":1,"key":"k","value":"v","if_version":null}',
-        b"[" * 50_000,
+        b"kv1 - 0 1 1\n",
+        b"kv1 - 0 1 1\nkvv",
+        b"kv1 - 0 1 1 \nkv",
+        b"kv1 -1 0 1 1\nkv",
+        b"kv1 - +0 1 1\nkv",
+        b"kv1 12345678901234567 0 1 1\nkv",
+        b"kv1 - 9999999 9999999 9999999\nkv",
+        "kv1 - 0 1 \u0661\nkv".encode(),
+        b"kv1 - 1 1 1\n\xffkv",
+        b"kv1 - 0 2 1\n\xed\xa0v",
+        b"kv1 - 0 1 1\nk\xc0",
+        b"kv1 - 0 1 1\r\nkv",
+        b"\nkv1 - 0 1 1\nkv",
     ]
-    foreign.append(b'{"id":"\\ud800","key":"k","value":"v","if_version":null}')
-    before, sidecar = world.settled()[0], Sidecar(world.cluster.addresses)
+    before, stub = world.settled()[0], world.cluster.stubs[0]
     for command in foreign:
-        last = sidecar.propose(command, time.monotonic() + 30)
+        last = stub.Propose(log_pb2.ProposeRequest(command=command), timeout=30).index
     wait_until("services past the foreign commands", lambda: world.settled()[0]["applied"] >= last, 30)
     statuses = world.settled()
     expect(len({status["digest"] for status in statuses}) == 1, "the copies differ")
@@ -94,7 +98,9 @@ def test_bad_requests(world):
         ("PUT", "/kv/k", b"v" * 200_000, {}),
         ("PUT", "/kv/k", b"\xff", {}),
         ("PUT", "/kv/k", b"v", {"If-Match": "none"}),
+        ("PUT", "/kv/k", b"v", {"If-Match": '"12345678901234567"'}),
         ("PUT", "/kv/k", b"v", {"Idempotency-Key": "i" * 200}),
+        ("PUT", "/kv/k", b"v", {"Idempotency-Key": "\u00e9"}),
         ("GET", "/kv/%ff", None, {}),
     ):
         try:

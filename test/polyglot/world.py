@@ -8,9 +8,20 @@ import threading
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "examples" / "demo"), str(ROOT / "examples" / "python-kv")]
 
-from cluster import KV, Client, Cluster, Failed, Service, stop_on_signals, wait_until  # noqa: E402, F401
+from cluster import (  # noqa: E402, F401
+    Client,
+    Failed,
+    GaveUp,
+    Service,
+    end_process,
+    log_pb2,
+    stop_on_signals,
+    wait_until,
+)
+from links import LinkedCluster  # noqa: E402
 
 SERVICES = 3
+GO_KV = ROOT / ".cache" / "go-kv"
 
 
 def expect(holds, text):
@@ -18,16 +29,27 @@ def expect(holds, text):
         raise Failed(text)
 
 
-class World:
-    """A cluster of three nodes with three services, and a client of each."""
+class GoService(Service):
+    """One go-kv process. It has no database: at its start it reads the log."""
 
-    def __init__(self, folder, base_port):
+    def program(self):
+        return [GO_KV]
+
+
+KINDS = {"python": Service, "go": GoService}
+
+
+class World:
+    """A cluster of three nodes with three services of the given kinds, and a client of each."""
+
+    def __init__(self, folder, base_port, kinds):
         self.folder, self.base_port = folder, base_port
-        self.cluster = Cluster(folder / "nodes", base_port)
-        self.services = [Service(self.cluster, folder, k) for k in range(SERVICES)]
+        self.cluster = LinkedCluster(folder / "nodes", base_port)
+        self.services = [KINDS[kind](self.cluster, folder, k) for k, kind in enumerate(kinds)]
         self.clients = [Client(service) for service in self.services]
 
     def start(self):
+        self.folder.mkdir()
         self.cluster.start()
         for service in self.services:
             service.start()

@@ -11,6 +11,7 @@ import {
   newCore,
   propose,
   receive,
+  requestVote,
   tick,
   votersOnly,
 } from "../support/core.ts";
@@ -82,6 +83,57 @@ describe("what is durable", () => {
     const second = raft.takeReady().write;
     expect([first?.turn, second?.turn]).toEqual([1, 2]);
     expect(() => raft.step({ kind: "persisted", turn: 2 })).toThrow(InvariantError);
+    expect(() => newCore().step({ kind: "persisted", turn: 1 })).toThrow("none was due");
+  });
+
+  it("votes and entries are written in the order in which they came, and answered in it (PITFALL 18)", () => {
+    const raft = newCore();
+    receive(raft, appendEntries({ frames: [commands(1, 1, 1)] }));
+    const entries = raft.takeReady();
+    tick(raft, 10);
+    receive(raft, requestVote({ from: "c", term: 2, lastLog: { index: 1, term: 1 } }));
+    const vote = raft.takeReady();
+    receive(raft, requestVote({ from: "c", term: 2, lastLog: { index: 1, term: 1 } }));
+    receive(raft, appendEntries({ from: "c", term: 2, prev: { index: 1, term: 1 }, frames: [commands(2, 1, 2)] }));
+    const more = raft.takeReady();
+    expect([entries, vote, more].map(({ write }) => write)).toMatchObject([
+      { turn: 1, hardState: { currentTerm: 1 }, frames: [{ first: 1 }] },
+      { turn: 2, hardState: { currentTerm: 2, votedFor: "c" }, frames: [] },
+      { turn: 3, hardState: undefined, frames: [{ first: 2 }] },
+    ]);
+    const answered = [1, 2, 3].map((turn) => {
+      raft.step({ kind: "persisted", turn });
+      return raft.takeReady().messages.map((message) => ("match" in message ? message.match : message.kind));
+    });
+    expect(answered).toEqual([[], ["requestVoteResponse", "requestVoteResponse", 1, 1], [2]]);
+  });
+
+  it("what comes up while a term is being written waits for that write, not for an earlier one (PITFALLS 1, 18)", () => {
+    const raft = newCore();
+    receive(raft, appendEntries({ frames: [commands(1, 1, 1)] }));
+    raft.takeReady();
+    receive(raft, appendEntries({ from: "c", term: 2, prev: { index: 1, term: 1 }, frames: [commands(2, 1, 2)] }));
+    expect(raft.takeReady().write).toMatchObject({ turn: 2, hardState: { currentTerm: 2 } });
+    receive(raft, appendEntries({ from: "c", term: 2, prev: { index: 2, term: 2 }, sequence: 2 }));
+    const answered = [1, 2].map((turn) => {
+      raft.step({ kind: "persisted", turn });
+      return raft.takeReady().messages.length > 0;
+    });
+    expect(answered).toEqual([false, true]);
+  });
+
+  it("a disk that hangs holds back a bounded number of answers, and those go out when it is back", () => {
+    const raft = newCore();
+    receive(raft, requestVote({ term: 4 }));
+    const { write } = raft.takeReady();
+    for (let i = 0; i < 5_000; i++) receive(raft, requestVote({ term: 4 }));
+    raft.step({ kind: "persisted", turn: write?.turn ?? 0 });
+    const { messages } = raft.takeReady();
+    expect(messages.length).toBeGreaterThan(100);
+    expect(messages.length).toBeLessThan(2_000);
+    // With the disk back nothing has to wait, so nothing is bounded.
+    for (let i = 0; i < 5_000; i++) receive(raft, requestVote({ term: 4 }));
+    expect(raft.takeReady().messages).toHaveLength(5_000);
   });
 });
 

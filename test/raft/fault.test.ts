@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { faultOf } from "../../src/raft/fault.ts";
+import { faultOf, leapOf } from "../../src/raft/fault.ts";
 import type { Message } from "../../src/raft/message.ts";
-import { MAX_INDEX, MAX_TERM } from "../../src/raft/types.ts";
+import { MAX_INDEX, MAX_TERM, MAX_TERM_LEAP } from "../../src/raft/types.ts";
 import { accepted, appendEntries, commands, grant, rejected, requestVote } from "../support/core.ts";
 
 const append = appendEntries({ term: 3, prev: { index: 4, term: 2 }, frames: [commands(5, 2, 2), commands(7, 1, 3)] });
@@ -55,5 +55,16 @@ describe("faultOf", () => {
     ["a vote granted for another term", { ...grant(requestVote()), electionTerm: 2 }],
   ])("refuses %s (PITFALL 57)", (_, message) => {
     expect(faultOf(message)).toEqual(expect.any(String));
+  });
+});
+
+describe("leapOf", () => {
+  it("finds a term that elections may have led to, and every earlier one, within reach (PITFALL 57)", () => {
+    for (const term of [1, 7, 8, 1_000_000, 7 + MAX_TERM_LEAP])
+      expect(leapOf(requestVote({ term }), 7)).toBeUndefined();
+  });
+
+  it.each([8 + MAX_TERM_LEAP, MAX_TERM])("refuses the term %d at term 7 (PITFALL 57)", (term) => {
+    for (const message of each) expect(leapOf({ ...message, term }, 7)).toContain("out of reach");
   });
 });

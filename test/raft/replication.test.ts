@@ -1,17 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { decodeEntries } from "../../src/frame/codec.ts";
-import { becomeReplicate } from "../../src/raft/progress.ts";
-import { EntryType } from "../../src/raft/types.ts";
+import { EntryType, ZERO_ID } from "../../src/raft/types.ts";
 import {
   accepted,
   answerAll,
   appends,
-  commands,
   diskWith,
   drain,
   elect,
   electAndSettle,
-  lastOf,
+  framesOf,
   newCore,
   progressOf,
   propose,
@@ -110,18 +108,35 @@ describe("stale answers (PITFALL 20)", () => {
   it("an acknowledgement that comes late, or of an earlier term, moves match and next nowhere (PITFALL 14)", () => {
     const raft = newCore({}, diskWith([1, 1], 1));
     elect(raft);
-    const first = appends(drain(raft).messages, "b");
-    answerAll(raft, first);
+    const first = appends(drain(raft).messages);
+    answerAll(raft, first, "b");
     propose(raft, 2);
     answerAll(raft, drain(raft).messages, "b");
-    const before = { ...progressOf(raft, "b") };
+    // Of b everything is known, of c nothing yet.
+    const before = ["b", "c"].map((id) => ({ ...progressOf(raft, id) }));
     for (const request of first) {
-      receive(raft, accepted(request, 1));
+      if (request.to === "b") receive(raft, accepted(request, 1));
       receive(raft, { ...accepted(request, 5), term: 1 });
       receive(raft, { ...rejected(request, 0, 0), term: 1 });
       receive(raft, { ...rejected(request, 0, 0), sequence: 0 });
     }
-    expect(progressOf(raft, "b")).toEqual(before);
+    expect(["b", "c"].map((id) => progressOf(raft, id))).toEqual(before);
+  });
+
+  it("an acceptance of a request from before the probe doesn't end the search", () => {
+    const raft = newCore();
+    electAndSettle(raft);
+    tick(raft, 2);
+    const [heartbeat] = appends(drain(raft).messages, "b");
+    raft.step({ kind: "unreachable", member: "b" });
+    propose(raft);
+    tick(raft, 2);
+    const [probe] = appends(drain(raft).messages, "b");
+    expect(probe).toMatchObject({ prev: { index: 1 }, frames: [{ first: 2 }] });
+    if (heartbeat !== undefined) receive(raft, accepted(heartbeat));
+    expect(progressOf(raft, "b")).toMatchObject({ mode: { kind: "probe" }, next: 2 });
+    if (probe !== undefined) receive(raft, accepted(probe));
+    expect(progressOf(raft, "b")).toMatchObject({ mode: { kind: "replicate" }, match: 2, next: 3 });
   });
 
   it("a rejection of a request from before the pipeline was opened is ignored", () => {
@@ -183,6 +198,14 @@ describe("the search for where the logs match (§5.3)", () => {
     expect(follower.log.termAt(200)).toBe(4);
   });
 
+  it("a rejection without a hint sends the search to the beginning, and it goes on from there", () => {
+    const raft = newCore({}, diskWith([1, 1, 1]));
+    elect(raft);
+    const [probe] = appends(drain(raft).messages, "b");
+    if (probe !== undefined) receive(raft, { ...rejected(probe, 0, 0), conflict: undefined });
+    expect(appends(drain(raft).messages, "b")).toMatchObject([{ prev: ZERO_ID, frames: [] }]);
+  });
+
   it("a probing leader has one request with entries out, and heartbeats in the same place", () => {
     const raft = newCore();
     elect(raft);
@@ -230,135 +253,3 @@ describe("the search for where the logs match (§5.3)", () => {
     expect(appends(drain(raft).messages, "b")).toHaveLength(1);
   });
 });
-
-describe("the pipeline", () => {
-  it("holds at most maxInFlight requests, and opens as they become durable", () => {
-    const raft = newCore({ maxInFlight: 3 });
-    electAndSettle(raft);
-    const sent = [];
-    for (let i = 0; i < 6; i++) {
-      propose(raft);
-      sent.push(...appends(drain(raft).messages, "b"));
-    }
-    expect(sent.map(lastOf)).toEqual([2, 3, 4]);
-    const [oldest] = sent;
-    if (oldest !== undefined) receive(raft, accepted(oldest));
-    // What gathered meanwhile goes together.
-    expect(appends(drain(raft).messages, "b").map(lastOf)).toEqual([7]);
-  });
-
-  it("holds at most maxInFlightBytes, give or take one request", () => {
-    const raft = newCore({ maxInFlight: 100, maxInFlightBytes: 1000 });
-    electAndSettle(raft);
-    const sent = [];
-    for (let i = 0; i < 20; i++) {
-      propose(raft, 1, 300);
-      sent.push(...appends(drain(raft).messages, "b"));
-    }
-    expect(sent.map(lastOf)).toEqual([2, 3, 4, 5]);
-  });
-
-  it("one request carries at most maxAppendBytes, unless a single entry is larger", () => {
-    const raft = newCore({ maxAppendBytes: 250 });
-    electAndSettle(raft);
-    propose(raft, 4, 100);
-    propose(raft, 1, 1000);
-    propose(raft, 1, 10);
-    const requests = appends(drain(raft).messages, "b");
-    expect(requests.map(lastOf)).toEqual([3, 5, 6, 7]);
-  });
-
-  it("failed sends release what was in flight (PITFALL 26)", () => {
-    const raft = newCore({ maxInFlight: 2 });
-    electAndSettle(raft);
-    for (let i = 0; i < 4; i++) {
-      propose(raft);
-      drain(raft);
-    }
-    raft.step({ kind: "unreachable", member: "b" });
-    tick(raft, 2);
-    expect(appends(drain(raft).messages, "b")).toMatchObject([{ prev: { index: 1 }, frames: [{}, {}, {}, {}] }]);
-  });
-
-  it("an idle leader sends each follower one request per heartbeat interval, and nothing else", () => {
-    const raft = newCore();
-    electAndSettle(raft);
-    let sent = 0;
-    for (let i = 0; i < 100; i++) {
-      tick(raft);
-      const { messages, writes } = drain(raft);
-      expect(writes).toEqual([]);
-      sent += messages.length;
-      answerAll(raft, messages);
-    }
-    expect(sent).toBe(100);
-  });
-
-  it("a command costs each follower one request with its entry and one with its commit", () => {
-    const raft = newCore();
-    electAndSettle(raft);
-    let sent = 0;
-    propose(raft, 10);
-    for (let i = 0; i < 5; i++) {
-      const { messages } = drain(raft);
-      sent += messages.length;
-      answerAll(raft, messages);
-    }
-    expect(sent).toBe(4);
-  });
-
-  it("followers with slow disks depose nobody, also while entries keep coming (PITFALL 51)", () => {
-    const raft = newCore({ maxInFlight: 1000 });
-    electAndSettle(raft);
-    for (let i = 0; i < 50; i++) {
-      tick(raft);
-      propose(raft);
-      for (const request of appends(drain(raft).messages)) {
-        if (request.frames.length === 0) receive(raft, accepted(request, 1));
-      }
-    }
-    expect(raft.role.kind).toBe("leader");
-    expect(raft.commitIndex).toBe(1);
-  });
-});
-
-describe("entries that left memory", () => {
-  it("are fetched for a follower that needs them, one fetch at a time, and sent when they come", () => {
-    const raft = newCore({}, diskWith([1, 1, 1]));
-    elect(raft);
-    const [probe] = appends(drain(raft).messages, "b");
-    if (probe !== undefined) receive(raft, rejected(probe, 0, 0));
-    const [again] = appends(drain(raft).messages, "b");
-    expect(again).toMatchObject({ prev: { index: 0 }, frames: [] });
-    if (again !== undefined) receive(raft, accepted(again));
-    const { fetches } = drain(raft);
-    expect(fetches).toEqual([{ member: "b", term: 2, first: 1, last: 3, maxBytes: 4096 }]);
-    tick(raft, 2);
-    expect(drain(raft).fetches).toEqual([]);
-    for (const fetch of fetches) raft.step({ kind: "fetched", fetch, frames: framesOf([1, 1, 1], 1) });
-    expect(appends(drain(raft).messages, "b").map(lastOf)).toEqual([3, 4]);
-  });
-
-  it("a fetch that comes back empty, or when the search has moved on, sends nothing malformed (PITFALL 24)", () => {
-    const raft = newCore({}, diskWith([1, 1, 1]));
-    elect(raft);
-    drain(raft);
-    const progress = progressOf(raft, "b");
-    becomeReplicate(progress, 1, 0);
-    const [fetch] = drain(raft).fetches;
-    expect(fetch).toMatchObject({ first: 1, last: 3 });
-    if (fetch === undefined) return;
-    raft.step({ kind: "fetched", fetch, frames: [] });
-    const { messages, fetches } = drain(raft);
-    expect(appends(messages, "b")).toMatchObject([{ prev: { index: 0, term: 0 }, frames: [] }]);
-    expect(fetches).toHaveLength(1);
-    raft.step({ kind: "unreachable", member: "b" });
-    raft.step({ kind: "fetched", fetch, frames: framesOf([1, 1, 1], 1) });
-    expect(appends(drain(raft).messages, "b")).toEqual([]);
-  });
-});
-
-/** What a disk with these terms reads from `first` on, to the end. */
-function framesOf(terms: readonly number[], first: number) {
-  return terms.slice(first - 1).map((term, i) => commands(first + i, 1, term));
-}

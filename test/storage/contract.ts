@@ -10,6 +10,7 @@ import {
   read,
   saveBootstrapped,
   saveMember,
+  saveSessions,
   scriptedWrite,
   seededRandom,
   write,
@@ -221,6 +222,15 @@ export function describeStorageContract(name: string, makeDisk: () => Promise<Te
       await reopen();
       expect(storage.recovered.bootstrapped).toBe(true);
       expect(storage.recovered.members).toHaveLength(2);
+    });
+
+    it("remembers the checkpoint of the sessions that was saved last", async () => {
+      await write(storage, { hardState: { currentTerm: 1, votedFor: "n1" }, frames: [commands(1, 1, 5)] });
+      expect(storage.recovered.sessions).toBeUndefined();
+      await saveSessions(storage, { index: 2, bytes: Uint8Array.of(1, 2) });
+      await saveSessions(storage, { index: 4, bytes: Uint8Array.of(3) });
+      await reopen();
+      expect(storage.recovered.sessions).toEqual({ index: 4, bytes: Uint8Array.of(3) });
     });
 
     it("finishes the writes in progress when it is closed", async () => {

@@ -1,9 +1,21 @@
-import { writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { crc32 } from "node:zlib";
 import SqliteDatabase from "better-sqlite3";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type OpenOptions, openSqliteStorage } from "../../src/storage/open.ts";
-import { commands, failureOf, makeFolder, noOp, optionsFor, read, removeFolder, saveMember, write } from "./support.ts";
+import {
+  commands,
+  failureOf,
+  makeFolder,
+  noOp,
+  optionsFor,
+  read,
+  removeFolder,
+  saveMember,
+  saveSessions,
+  write,
+} from "./support.ts";
 
 describe("a damaged data directory", () => {
   let folder: string;
@@ -29,6 +41,7 @@ describe("a damaged data directory", () => {
       frames: [noOp(1, 1), commands(2, 1, 10), commands(12, 2, 5)],
     });
     await saveMember(storage, { id: "n2", incarnation: new Uint8Array(16), clientAddress: "", peerAddress: "" });
+    await saveSessions(storage, { index: 11, bytes: Uint8Array.of(0) });
     await storage.close();
   }
 
@@ -156,10 +169,38 @@ describe("a damaged data directory", () => {
     ["the bootstrap flag", "UPDATE identity SET bootstrapped = 1", "identity"],
     ["the identity", "DELETE FROM identity", "identity"],
     ["a member", "UPDATE members SET peer_address = 'x'", "member n2"],
+    ["a session", "UPDATE sessions SET bytes = x'0102'", "sessions"],
+    ["the place of the sessions", "UPDATE sessions SET applied_index = 12", "sessions"],
   ])("is refused when %s is another", async (_title, sql, named) => {
     await fill();
     change(sql);
     await expect(open()).rejects.toMatchObject({ kind: "damaged", message: expect.stringContaining(named) });
+  });
+
+  it("is refused when the sessions are as of an entry beyond the log", async () => {
+    await fill();
+    const bytes = Buffer.from("what it holds");
+    const db = new SqliteDatabase(join(folder, "raft.db"));
+    const checksum = crc32(bytes, crc32("99 "));
+    db.prepare("UPDATE sessions SET applied_index = 99, checksum = ?, bytes = ?").run(checksum, bytes);
+    db.close();
+    await expect(open()).rejects.toMatchObject({ kind: "damaged", message: expect.stringContaining("as of entry 99") });
+  });
+
+  it("is refused when the lock is damaged, with the advice to delete it, which costs nothing", async () => {
+    await fill();
+    const lock = join(folder, "lock.db");
+    await writeFile(lock, "not a database".repeat(100));
+    await expect(open()).rejects.toMatchObject({
+      kind: "damaged",
+      message: expect.stringMatching(
+        /lock\.db is damaged: .*not a database.* holds nothing.* delete it and start again\.$/,
+      ),
+    });
+    await rm(lock);
+    const storage = await openSqliteStorage(optionsFor(folder));
+    expect(storage.recovered).toMatchObject({ lastIndex: 16, hardState: { currentTerm: 2 } });
+    await storage.close();
   });
 
   it("is refused when the file is no database", async () => {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { encodeFrame } from "../../src/frame/codec.ts";
 import { EntryType, type Frame, type HardState, type TermStart } from "../../src/raft/types.ts";
 import type { OpenOptions } from "../../src/storage/open.ts";
-import type { DiskWrite, MemberRecord, Storage } from "../../src/storage/storage.ts";
+import type { DiskWrite, MemberRecord, SessionCheckpoint, Storage } from "../../src/storage/storage.ts";
 
 /** Who the tests' data directories belong to. */
 export const OWNER = { nodeId: "n1", clusterId: "test", bootstrapVoters: ["n1", "n2", "n3"] };
@@ -34,6 +34,10 @@ export function read(storage: Storage, first: number, last: number, maxBytes = 1
 
 export function saveMember(storage: Storage, member: MemberRecord): Promise<void> {
   return new Promise((resolve) => storage.saveMember(member, resolve));
+}
+
+export function saveSessions(storage: Storage, checkpoint: SessionCheckpoint): Promise<void> {
+  return new Promise((resolve) => storage.saveSessions(checkpoint, resolve));
 }
 
 export function saveBootstrapped(storage: Storage): Promise<void> {
@@ -108,11 +112,12 @@ export class LogModel {
 
 /**
  * The n-th write of a script (n from 1) onto a log that ends at `lastIndex`: a new term each time, so that the term
- * found later tells how many writes were executed; sometimes a truncation, often in the middle of a frame.
+ * found later tells how many writes were executed; sometimes a truncation, often in the middle of a frame, that keeps
+ * what is committed.
  */
-export function scriptedWrite(n: number, lastIndex: number): DiskWrite {
+export function scriptedWrite(n: number, lastIndex: number, committed = 0): DiskWrite {
   const random = seededRandom(n);
-  const kept = random(3) === 0 ? Math.max(0, lastIndex - random(12)) : lastIndex;
+  const kept = random(3) === 0 ? Math.max(committed, lastIndex - random(12)) : lastIndex;
   const frames: Frame[] = [];
   let next = kept + 1;
   for (let i = random(4); i > 0; i--) {

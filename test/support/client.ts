@@ -8,7 +8,12 @@ import {
   type MessageShape,
 } from "@bufbuild/protobuf";
 import { Client, type ClientDuplexStream, type ClientReadableStream, credentials } from "@grpc/grpc-js";
-import { ClusterService, type GetStatusResponse } from "../../gen/raft/v1/cluster_pb.js";
+import {
+  ClusterService,
+  type GetStatusResponse,
+  type Member,
+  type ReadLogResponse,
+} from "../../gen/raft/v1/cluster_pb.js";
 import {
   type ApplyStreamRequestSchema,
   type ApplyStreamResponse,
@@ -22,12 +27,18 @@ import {
 } from "../../gen/raft/v1/log_pb.js";
 import { CallFailure } from "../../src/grpc/client.ts";
 import { methodDefinition } from "../../src/grpc/definition.ts";
+import type { ProposalId } from "../../src/raft/types.ts";
 
 const CALL_TIMEOUT_MS = 10_000;
 
 export interface EntryId {
   readonly index: number;
   readonly term: number;
+}
+
+/** Where a proposal with an id stands. */
+export interface Placed extends EntryId {
+  readonly duplicate: boolean;
 }
 
 export interface LogEntry extends EntryId {
@@ -65,6 +76,13 @@ export class TestClient {
     return { index: Number(index), term: Number(term) };
   }
 
+  /** With an id, which makes a retry safe. */
+  async proposeAs(id: ProposalId, command: string, timeoutMs = CALL_TIMEOUT_MS): Promise<Placed> {
+    const request = { command: Buffer.from(command), clientId: id.clientId, sequence: BigInt(id.sequence) };
+    const { index, term, duplicate } = await this.#unary(LogService.method.propose, request, timeoutMs);
+    return { index: Number(index), term: Number(term), duplicate };
+  }
+
   async readIndex(timeoutMs = CALL_TIMEOUT_MS): Promise<EntryId> {
     const { index, term } = await this.#unary(LogService.method.readIndex, {}, timeoutMs);
     return { index: Number(index), term: Number(term) };
@@ -99,6 +117,15 @@ export class TestClient {
     const entries: LogEntry[] = [];
     for await (const message of stream) entries.push(...message.entries.filter(isCommand).map(toLogEntry));
     return entries;
+  }
+
+  /** The whole log, as it comes. */
+  readLogStream(): ClientReadableStream<ReadLogResponse> {
+    return this.#serverStream(ClusterService.method.readLog, {});
+  }
+
+  async members(): Promise<readonly Member[]> {
+    return (await this.#unary(ClusterService.method.listMembers, {}, CALL_TIMEOUT_MS)).members;
   }
 
   /** The caller listens to "error", and ends the stream by `cancel`. */
@@ -160,12 +187,18 @@ export class TestClient {
 export interface ProposedItem {
   readonly requestId: number;
   readonly command: string;
+  readonly id?: ProposalId;
 }
 
 /** One message of a ProposeStream. */
 export function proposeItems(items: readonly ProposedItem[]): ProposeStreamRequest {
   return create(ProposeStreamRequestSchema, {
-    items: items.map(({ requestId, command }) => ({ requestId: BigInt(requestId), command: Buffer.from(command) })),
+    items: items.map(({ requestId, command, id }) => ({
+      requestId: BigInt(requestId),
+      command: Buffer.from(command),
+      clientId: id?.clientId ?? "",
+      sequence: BigInt(id?.sequence ?? 0),
+    })),
   });
 }
 

@@ -29,7 +29,7 @@ export function votersOnly(...voters: NodeId[]): Configuration {
 }
 
 /** The timeouts are 10 ticks, a heartbeat is due every second one, and chance draws nothing but zeros. */
-function coreOptions(overrides: Partial<RaftOptions> = {}): RaftOptions {
+export function coreOptions(overrides: Partial<RaftOptions> = {}): RaftOptions {
   return {
     id: "a",
     configuration: votersOnly("a", "b", "c"),
@@ -206,4 +206,9 @@ export function progressOf(raft: Raft, id: NodeId): Progress {
   const progress = leaderOf(raft).progress.get(id);
   assert(progress !== undefined, `a leader knows ${id}`);
   return progress;
+}
+
+/** What a disk with entries of these terms reads from index `first` on, to the end. */
+export function framesOf(terms: readonly number[], first: number): Frame[] {
+  return terms.slice(first - 1).map((term, i) => commands(first + i, 1, term));
 }

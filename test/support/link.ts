@@ -13,6 +13,7 @@ export class Link {
   readonly #server: Server;
   readonly #target: { readonly host: string; readonly port: number };
   readonly #sockets = new Set<Socket>();
+  readonly #forgotten = new WeakSet<Socket>();
   #mode: LinkMode = "open";
   #delayMs = 0;
 
@@ -43,6 +44,12 @@ export class Link {
     if (mode === "cut" || wasBlackhole) this.#breakAll();
   }
 
+  /** New connections get through from now on; nothing ever comes of the present ones, which nobody breaks. */
+  forgetConnections(): void {
+    for (const socket of this.#sockets) this.#forgotten.add(socket);
+    this.#mode = "open";
+  }
+
   async close(): Promise<void> {
     this.#breakAll();
     this.#server.close();
@@ -70,10 +77,10 @@ export class Link {
     from.on("error", () => {});
     from.on("close", () => {
       this.#sockets.delete(from);
-      to.destroy();
+      if (!this.#forgotten.has(from)) to.destroy();
     });
     from.on("data", (chunk) => {
-      if (this.#mode !== "open") return;
+      if (this.#mode !== "open" || this.#forgotten.has(from)) return;
       if (this.#delayMs === 0) to.write(chunk);
       else setTimeout(() => to.write(chunk), this.#delayMs);
     });

@@ -103,13 +103,17 @@ export class History {
 
 /** Writers through all nodes, which go on over every failure until they are stopped. */
 export class Writers {
-  readonly history = new History();
+  readonly history: History;
   readonly #clients: readonly TestClient[];
   readonly #running: Promise<void>[] = [];
   #stopped = false;
 
-  constructor(clients: readonly TestClient[], { unary, streams }: { unary: number; streams: number }) {
+  constructor(
+    clients: readonly TestClient[],
+    { unary, streams, history = new History() }: { unary: number; streams: number; history?: History },
+  ) {
     this.#clients = clients;
+    this.history = history;
     for (let i = 0; i < unary; i++) this.#running.push(this.#writeUnary(`u${i}`, i));
     for (let i = 0; i < streams; i++) this.#running.push(this.#writeStreams(`s${i}`, i));
     // They end by themselves when a failed test closes their clients; `stop` tells of everything else.

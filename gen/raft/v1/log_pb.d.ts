@@ -49,6 +49,21 @@ export declare type Entry = Message<"raft.v1.Entry"> & {
    * @generated from field: bytes command = 4;
    */
   command: Uint8Array;
+
+  /**
+   * The client_id with which the command was proposed; empty when it was proposed without one. With the sequence it lets
+   * an apply loop complete the request that waits for this very entry.
+   *
+   * @generated from field: string client_id = 5;
+   */
+  clientId: string;
+
+  /**
+   * The sequence with which the command was proposed; 0 when it was proposed without one.
+   *
+   * @generated from field: uint64 sequence = 6;
+   */
+  sequence: bigint;
 };
 
 /**
@@ -69,6 +84,37 @@ export declare type ProposeRequest = Message<"raft.v1.ProposeRequest"> & {
    * @generated from field: bytes command = 1;
    */
   command: Uint8Array;
+
+  /**
+   * Names the proposer: 1 to 64 bytes of UTF-8, for instance a UUID that a process draws when it starts, not one for each
+   * command: clients are remembered in a limited number. With the
+   * sequence it makes a retry safe: what was appended once isn't appended again. Empty for none; then without sequence.
+   *
+   * @generated from field: string client_id = 2;
+   */
+  clientId: string;
+
+  /**
+   * Rises with each new proposal of this client_id, from 1 to 2^53 - 1; gaps are allowed. A retry repeats the sequence of
+   * the first try, and the command: that of a recognised retry isn't compared. 0 for none; then without client_id.
+   *
+   * The latest 1,024 sequences of a client are told apart, as long as the log has grown by fewer than 1,048,576 entries
+   * since, and no more than so many of all clients are remembered (then who was silent for the longest is forgotten
+   * first). Keep the newest within 1,023 of the oldest whose outcome is open, or that can't be retried any more. What is
+   * older is refused with SEQUENCE_TOO_OLD, whether it was appended or not. A client is forgotten whole when 65,536
+   * others have had entries since its last one; a retry of what it proposed before is then taken for new.
+   *
+   * @generated from field: uint64 sequence = 3;
+   */
+  sequence: bigint;
+
+  /**
+   * Append only in this term; in any other the proposal fails with TERM_CHANGED. A retry of what was appended already
+   * succeeds in any term. 0 for any term.
+   *
+   * @generated from field: uint64 expected_term = 4;
+   */
+  expectedTerm: bigint;
 };
 
 /**
@@ -84,18 +130,26 @@ export declare const ProposeRequestSchema: GenMessage<ProposeRequest>;
  */
 export declare type ProposeResponse = Message<"raft.v1.ProposeResponse"> & {
   /**
-   * The command's position in the log, from 1.
+   * The command's position in the log, from 1. For a duplicate that of the original.
    *
    * @generated from field: uint64 index = 1;
    */
   index: bigint;
 
   /**
-   * The term in which it was appended, from 1.
+   * The term in which it was appended, from 1. For a duplicate that of the original.
    *
    * @generated from field: uint64 term = 2;
    */
   term: bigint;
+
+  /**
+   * Whether an earlier proposal with this client_id and sequence is the one that stands in the log. Nothing was appended
+   * for this one.
+   *
+   * @generated from field: bool duplicate = 3;
+   */
+  duplicate: boolean;
 };
 
 /**
@@ -105,7 +159,8 @@ export declare type ProposeResponse = Message<"raft.v1.ProposeResponse"> & {
 export declare const ProposeResponseSchema: GenMessage<ProposeResponse>;
 
 /**
- * ProposeStreamRequest carries one or many items; many cost less. At most 2 MiB a message.
+ * ProposeStreamRequest carries one or many items; many cost less. At most 2 MiB a message, and no more than the node's
+ * configured bound of proposals without an answer: a larger one ends the stream with INVALID_ARGUMENT.
  *
  * @generated from message raft.v1.ProposeStreamRequest
  */
@@ -116,6 +171,14 @@ export declare type ProposeStreamRequest = Message<"raft.v1.ProposeStreamRequest
    * @generated from field: repeated raft.v1.ProposeItem items = 1;
    */
   items: ProposeItem[];
+
+  /**
+   * Once an item fails, refuse all later ones with NOT_APPENDED until the stream ends. Holds from this message on, as if
+   * all later ones had it set; what fails of earlier messages stops nothing. Each message then waits for the results of the one before, so put many items in each.
+   *
+   * @generated from field: bool stop_on_error = 2;
+   */
+  stopOnError: boolean;
 };
 
 /**
@@ -144,6 +207,27 @@ export declare type ProposeItem = Message<"raft.v1.ProposeItem"> & {
    * @generated from field: bytes command = 2;
    */
   command: Uint8Array;
+
+  /**
+   * As in ProposeRequest.
+   *
+   * @generated from field: string client_id = 3;
+   */
+  clientId: string;
+
+  /**
+   * As in ProposeRequest.
+   *
+   * @generated from field: uint64 sequence = 4;
+   */
+  sequence: bigint;
+
+  /**
+   * As in ProposeRequest.
+   *
+   * @generated from field: uint64 expected_term = 5;
+   */
+  expectedTerm: bigint;
 };
 
 /**
@@ -775,9 +859,12 @@ export declare const LogService: GenService<{
   /**
    * Propose appends one command and answers when it is committed: durable on a majority of the voters.
    *
-   * Errors: INVALID_ARGUMENT for an empty or oversize command; UNAVAILABLE with NO_LEADER, DRAINING or NOT_APPENDED
-   * (the command is not in the log, a retry is safe); ABORTED with OUTCOME_UNKNOWN (it may or may not be committed);
-   * RESOURCE_EXHAUSTED with OVERLOADED (not appended, retry after the given delay).
+   * Errors: INVALID_ARGUMENT for an empty or oversize command or a bad field; UNAVAILABLE with NO_LEADER, DRAINING or
+   * NOT_APPENDED (the command is not in the log, a retry is safe); ABORTED with OUTCOME_UNKNOWN (it may or may not be
+   * committed: retry with the same client_id and sequence, never without); RESOURCE_EXHAUSTED with OVERLOADED (not
+   * appended, retry after the given delay); FAILED_PRECONDITION with TERM_CHANGED (not appended, the term isn't
+   * expected_term); OUT_OF_RANGE with SEQUENCE_TOO_OLD (not appended now; whether it was before isn't known any more);
+   * DATA_LOSS (not appended, this node's storage failed and it ends, retry on another node).
    *
    * @generated from rpc raft.v1.LogService.Propose
    */
@@ -788,8 +875,9 @@ export declare const LogService: GenService<{
   },
   /**
    * ProposeStream proposes many commands over one stream. Items that commit do so in the order in which they were
-   * sent. A failed item does not end the stream, and neither does a change of leader. After the client's half-close
-   * everything outstanding is answered, then the stream ends with OK.
+   * sent. A failed item does not end the stream, nor, without stop_on_error, keep later ones from being appended; and
+   * neither does a change of leader. After the client's half-close everything outstanding is answered, then the stream
+   * ends with OK. An item's errors are those of Propose.
    *
    * At the stream's own bound of items in flight the server stops reading; at the node's bound an item is refused.
    *
@@ -810,7 +898,7 @@ export declare const LogService: GenService<{
    *
    * Errors: OUT_OF_RANGE with COMPACTED when the start is below the first retained index; FAILED_PRECONDITION with
    * LOG_EPOCH_MISMATCH when this log is not the one the caller has applied; UNAVAILABLE with DRAINING when the node
-   * shuts down (reconnect to any node).
+   * shuts down, DATA_LOSS when its storage failed (reconnect to any node).
    *
    * @generated from rpc raft.v1.LogService.ApplyStream
    */
@@ -824,7 +912,8 @@ export declare const LogService: GenService<{
    * index may answer a read that arrived before the call. The leader confirms with a majority after the request
    * arrived.
    *
-   * Errors: UNAVAILABLE with NO_LEADER or DRAINING; RESOURCE_EXHAUSTED with OVERLOADED. A retry is always safe.
+   * Errors: UNAVAILABLE with NO_LEADER or DRAINING; RESOURCE_EXHAUSTED with OVERLOADED; DATA_LOSS. A retry is always
+   * safe.
    *
    * @generated from rpc raft.v1.LogService.ReadIndex
    */

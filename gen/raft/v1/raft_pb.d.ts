@@ -6,7 +6,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Entry, ProposeError, ProposeResponse, ReadIndexRequest, ReadIndexResponse } from "./log_pb.js";
+import type { Entry, ProposeError, ProposeResponse, ProposeResult, ReadIndexRequest, ReadIndexResponse } from "./log_pb.js";
 
 /**
  * Describes the file raft/v1/raft.proto.
@@ -354,7 +354,7 @@ export declare type ForwardRequest = Message<"raft.v1.ForwardRequest"> & {
    */
   request: {
     /**
-     * Commands to append, in this order and next to each other.
+     * Commands to append.
      *
      * @generated from field: raft.v1.ForwardProposals proposals = 4;
      */
@@ -378,7 +378,7 @@ export declare type ForwardRequest = Message<"raft.v1.ForwardRequest"> & {
 export declare const ForwardRequestSchema: GenMessage<ForwardRequest>;
 
 /**
- * ForwardProposals is a batch of commands.
+ * ForwardProposals is a batch of commands. Those that are appended stand next to each other, in this order.
  *
  * @generated from message raft.v1.ForwardProposals
  */
@@ -389,6 +389,20 @@ export declare type ForwardProposals = Message<"raft.v1.ForwardProposals"> & {
    * @generated from field: repeated bytes commands = 1;
    */
   commands: Uint8Array[];
+
+  /**
+   * With what each command was proposed: one for each, or none at all when no command has any.
+   *
+   * @generated from field: repeated raft.v1.ProposalConditions conditions = 2;
+   */
+  conditions: ProposalConditions[];
+
+  /**
+   * Once a command is refused, refuse those after it.
+   *
+   * @generated from field: bool stop_on_error = 3;
+   */
+  stopOnError: boolean;
 };
 
 /**
@@ -396,6 +410,60 @@ export declare type ForwardProposals = Message<"raft.v1.ForwardProposals"> & {
  * Use `create(ForwardProposalsSchema)` to create a new message.
  */
 export declare const ForwardProposalsSchema: GenMessage<ForwardProposals>;
+
+/**
+ * ProposalConditions is what a command was proposed with.
+ *
+ * @generated from message raft.v1.ProposalConditions
+ */
+export declare type ProposalConditions = Message<"raft.v1.ProposalConditions"> & {
+  /**
+   * As in ProposeRequest.
+   *
+   * @generated from field: string client_id = 1;
+   */
+  clientId: string;
+
+  /**
+   * As in ProposeRequest.
+   *
+   * @generated from field: uint64 sequence = 2;
+   */
+  sequence: bigint;
+
+  /**
+   * As in ProposeRequest.
+   *
+   * @generated from field: uint64 expected_term = 3;
+   */
+  expectedTerm: bigint;
+};
+
+/**
+ * Describes the message raft.v1.ProposalConditions.
+ * Use `create(ProposalConditionsSchema)` to create a new message.
+ */
+export declare const ProposalConditionsSchema: GenMessage<ProposalConditions>;
+
+/**
+ * ForwardResults are the outcomes of a batch, of which not every command was appended.
+ *
+ * @generated from message raft.v1.ForwardResults
+ */
+export declare type ForwardResults = Message<"raft.v1.ForwardResults"> & {
+  /**
+   * One for each command, in their order; request_id is the command's position in the batch, from 0.
+   *
+   * @generated from field: repeated raft.v1.ProposeResult results = 1;
+   */
+  results: ProposeResult[];
+};
+
+/**
+ * Describes the message raft.v1.ForwardResults.
+ * Use `create(ForwardResultsSchema)` to create a new message.
+ */
+export declare const ForwardResultsSchema: GenMessage<ForwardResults>;
 
 /**
  * ForwardResponse answers one ForwardRequest.
@@ -424,7 +492,7 @@ export declare type ForwardResponse = Message<"raft.v1.ForwardResponse"> & {
    */
   outcome: {
     /**
-     * The batch is committed: where its first command is. The others follow it.
+     * The batch is appended and committed: where its first command is. The others follow it.
      *
      * @generated from field: raft.v1.ProposeResponse committed = 3;
      */
@@ -446,6 +514,14 @@ export declare type ForwardResponse = Message<"raft.v1.ForwardResponse"> & {
      */
     value: ProposeError;
     case: "error";
+  } | {
+    /**
+     * What is there to be committed of the batch is; some of its commands are duplicates, or were refused.
+     *
+     * @generated from field: raft.v1.ForwardResults results = 6;
+     */
+    value: ForwardResults;
+    case: "results";
   } | { case: undefined; value?: undefined };
 };
 

@@ -13,8 +13,9 @@ import {
   type NodeId,
   ZERO_ID,
 } from "../../../src/raft/types.ts";
-import { Disk } from "./disk.ts";
-import { type Observed, observed, Properties } from "./properties.ts";
+import { LogDisk } from "../../simulation/log-disk.ts";
+import { observeCore } from "../../simulation/observe-core.ts";
+import { type Observed, Properties } from "../../simulation/properties.ts";
 
 /** Chances are of 1,000. Steps are the unit of time; a node's clock ticks about every third step. */
 export interface Faults {
@@ -44,10 +45,15 @@ const CALM: Faults = {
   unreachable: 0,
 };
 
+interface Running {
+  readonly raft: Raft;
+  readonly seen: Observed;
+}
+
 interface Node {
   readonly id: NodeId;
-  readonly disk: Disk;
-  running: Observed | undefined;
+  readonly disk: LogDisk;
+  running: Running | undefined;
   restartAt: number;
   readonly writes: { readonly write: TurnWrite; readonly doneAt: number }[];
   readonly fetches: { readonly fetch: Fetch; readonly doneAt: number }[];
@@ -200,14 +206,16 @@ export class Cluster {
       encodeFrame,
       newLogId: Buffer.from(`log of ${node.id}`),
     };
-    node.running = observed(node.id, new Raft(options, node.disk.recovered()), node.disk);
+    const raft = new Raft(options, node.disk.recovered());
+    node.running = { raft, seen: observeCore(raft, node.disk) };
     this.#note("start", node.id);
   }
 
-  #turn(node: Node, running: Observed): void {
+  #turn(node: Node, running: Running): void {
     node.dirty = false;
     const ready = running.raft.takeReady();
-    this.properties.afterTurn(running);
+    this.properties.afterTurn(running.seen);
+    assertDurable(running.raft, node.disk);
     this.#note(
       node.id,
       running.raft.role.kind,
@@ -220,7 +228,7 @@ export class Cluster {
       node.writes.push({ write: ready.write, doneAt: this.#step + delay });
     }
     for (const message of ready.messages) {
-      this.properties.onSent(running, message);
+      this.properties.onSent(running.seen, message);
       this.#send(message);
     }
     for (const fetch of ready.fetches) node.fetches.push({ fetch, doneAt: this.#step + this.#random(5) });
@@ -316,17 +324,17 @@ export class Cluster {
   }
 
   #running(): Observed[] {
-    return [...this.nodes.values()].flatMap((node) => node.running ?? []);
+    return [...this.nodes.values()].flatMap((node) => node.running?.seen ?? []);
   }
 
-  #initialDisk(id: NodeId): Disk {
+  #initialDisk(id: NodeId): LogDisk {
     const { terms, behindSnapshot } = this.#options.history;
     const frames: Frame[] = terms.map((term, i) =>
       encodeFrame({ index: i + 1, term }, EntryType.command, [Buffer.from(`old ${i}`)]),
     );
     const last: EntryId = { index: terms.length, term: terms.at(-1) ?? 0 };
     const hardState = { currentTerm: last.term, votedFor: "" };
-    return behindSnapshot.includes(id) ? new Disk(last, hardState, []) : new Disk(ZERO_ID, hardState, frames);
+    return behindSnapshot.includes(id) ? new LogDisk(last, hardState, []) : new LogDisk(ZERO_ID, hardState, frames);
   }
 
   #chance(ofThousand: number): boolean {
@@ -337,6 +345,14 @@ export class Cluster {
     for (const char of `${this.#step} ${facts.join(" ")};`) {
       this.trace = Math.imul(this.trace ^ (char.codePointAt(0) ?? 0), 0x01000193) >>> 0;
     }
+  }
+}
+
+/** What the core takes for durable is on the disk, entry by entry; of what was applied that was seen before. */
+function assertDurable({ id, durability, log, lastApplied }: Raft, disk: LogDisk): void {
+  assert(durability.index <= disk.lastIndex, `${id}: durable ${durability.index}, on disk ${disk.lastIndex}`);
+  for (let index = durability.index; index > Math.max(lastApplied, log.base.index); index--) {
+    assert(log.termAt(index) === disk.termAt(index), `${id}: entry ${index} is durable in another term`);
   }
 }
 

@@ -1,11 +1,11 @@
-import { assert } from "../../../src/assert.ts";
-import { sliceFrame, sliceFrameToBytes } from "../../../src/raft/frame.ts";
-import type { RaftRecovered } from "../../../src/raft/raft.ts";
-import type { TurnWrite } from "../../../src/raft/ready.ts";
-import type { EntryId, Frame, HardState, TermStart } from "../../../src/raft/types.ts";
+import { assert } from "../../src/assert.ts";
+import { sliceFrame, sliceFrameToBytes } from "../../src/raft/frame.ts";
+import type { RaftRecovered } from "../../src/raft/raft.ts";
+import type { TurnWrite } from "../../src/raft/ready.ts";
+import type { EntryId, Frame, HardState, TermStart } from "../../src/raft/types.ts";
 
 /** What is on one node's disk: the effects of a prefix of its turns, each whole. It survives crashes. */
-export class Disk {
+export class LogDisk {
   readonly base: EntryId;
   hardState: HardState;
   /** One entry each, from `base.index + 1` on. */
@@ -21,12 +21,16 @@ export class Disk {
     return this.base.index + this.entries.length;
   }
 
+  entryAt(index: number): Frame | undefined {
+    return this.entries[index - this.base.index - 1];
+  }
+
   termAt(index: number): number | undefined {
-    return index === this.base.index ? this.base.term : this.entries[index - this.base.index - 1]?.term;
+    return index === this.base.index ? this.base.term : this.entryAt(index)?.term;
   }
 
   /** Applies a turn in the order that the storage port promises. */
-  apply(write: TurnWrite): void {
+  apply(write: Omit<TurnWrite, "turn">): void {
     const { hardState } = write;
     if (hardState !== undefined) {
       const { currentTerm, votedFor } = this.hardState;
@@ -50,7 +54,7 @@ export class Disk {
     const frames: Frame[] = [];
     let bytes = 0;
     for (let index = first; index <= last; index++) {
-      const entry = this.entries[index - this.base.index - 1];
+      const entry = this.entryAt(index);
       assert(entry !== undefined, `disk: entry ${index} is missing`);
       if (frames.length > 0 && bytes + entry.bytes.length > maxBytes) break;
       frames.push(sliceFrameToBytes(entry, index, maxBytes));

@@ -1,0 +1,40 @@
+import type { ProposeRequest } from "../../gen/raft/v1/log_pb.js";
+import type { ProposalConditions } from "../../gen/raft/v1/raft_pb.js";
+import type { Failure } from "../failure.ts";
+import { MAX_CLIENT_ID_BYTES } from "../frame/codec.ts";
+import { type Conditions, NO_CONDITIONS } from "../node/api.ts";
+import { invalidArgument, sequenceFromWire, termFromWire, toWire } from "./uint64.ts";
+
+type Fields = Pick<ProposeRequest, "clientId" | "sequence" | "expectedTerm">;
+
+/** What the decoder puts in the place of bytes that are not UTF-8. */
+const REPLACEMENT = "\ufffd";
+
+/** With what a command is proposed. `path` is where the fields stand. Throws INVALID_ARGUMENT. */
+export function conditionsFromWire({ clientId, sequence, expectedTerm }: Fields, path = ""): Conditions {
+  if (clientId === "" && sequence === 0n && expectedTerm === 0n) return NO_CONDITIONS;
+  const term = termFromWire(expectedTerm, `${path}expected_term`);
+  if (clientId === "" && sequence === 0n) return { id: undefined, expectedTerm: term };
+  const refusal = refuseClientId(clientId, `${path}client_id`);
+  if (refusal !== undefined) throw refusal;
+  if (sequence === 0n) throw invalidArgument(`${path}sequence`, "must be 1 or above with a client_id");
+  return { id: { clientId, sequence: sequenceFromWire(sequence, `${path}sequence`) }, expectedTerm: term };
+}
+
+function refuseClientId(clientId: string, field: string): Failure | undefined {
+  if (clientId === "") return invalidArgument(field, "must be set with a sequence");
+  const length = Buffer.byteLength(clientId);
+  if (length > MAX_CLIENT_ID_BYTES) {
+    return invalidArgument(field, `must have at most ${MAX_CLIENT_ID_BYTES} bytes, has ${length}`);
+  }
+  return clientId.includes(REPLACEMENT) ? invalidArgument(field, "must be UTF-8, without U+FFFD") : undefined;
+}
+
+export function conditionsToWire({ id, expectedTerm }: Conditions): Omit<ProposalConditions, "$typeName"> {
+  return { clientId: id?.clientId ?? "", sequence: toWire(id?.sequence ?? 0), expectedTerm: toWire(expectedTerm) };
+}
+
+/** The same, but undefined when no command has any. */
+export function someConditions(conditions: readonly Conditions[]): readonly Conditions[] | undefined {
+  return conditions.every((each) => each === NO_CONDITIONS) ? undefined : conditions;
+}

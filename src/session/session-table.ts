@@ -1,0 +1,158 @@
+import { assert } from "../assert.ts";
+import type { EntryId, ProposalId } from "../raft/types.ts";
+import { Window } from "./window.ts";
+
+/**
+ * How much is remembered. Equal on all nodes, because the table must be: these are constants of the log's meaning, not
+ * options.
+ */
+export const SESSION_LIMITS: SessionLimits = { window: 1_024, entries: 1_048_576, clients: 65_536 };
+
+export interface SessionLimits {
+  /** Of each client its latest sequences, so many numbers wide. */
+  readonly window: number;
+  /** Of all clients together; and none once its client has had none for so many indexes. */
+  readonly entries: number;
+  /** Clients; beyond it the one is forgotten whose latest entry is the oldest. */
+  readonly clients: number;
+}
+
+/** What is known of a proposal: whether the log holds it. */
+export type Found =
+  | { readonly kind: "new" }
+  | { readonly kind: "known"; readonly id: EntryId }
+  /** It is no longer known whether it was appended. Of sequences above `above` it is. */
+  | { readonly kind: "tooOld"; readonly above: number };
+
+/** One client, with the entries that are remembered of it. */
+export interface Session {
+  readonly clientId: string;
+  /** The highest sequence. */
+  last: number;
+  /** No sequence up to here is remembered. */
+  forgotten: number;
+  /** Index of the latest entry. */
+  lastIndex: number;
+  readonly window: Window;
+}
+
+interface Listed extends Session {
+  older: Listed | undefined;
+  newer: Listed | undefined;
+}
+
+/**
+ * Which proposals the log holds, so that a retry is not appended a second time (thesis 6.3). A function of the entries
+ * that were added, which are those of a log in its order: equal logs make equal tables.
+ */
+export class SessionTable {
+  readonly #limits: SessionLimits;
+  readonly #byClientId = new Map<string, Listed>();
+  /** All sessions are in a list, in the order of their latest entries. */
+  #oldest: Listed | undefined;
+  #newest: Listed | undefined;
+  /** The oldest one whose latest entry is remembered; of those before it no entry is. */
+  #oldestActive: Listed | undefined;
+  /** Of all sessions. */
+  #entries = 0;
+
+  constructor(limits = SESSION_LIMITS) {
+    this.#limits = limits;
+  }
+
+  get size(): number {
+    return this.#byClientId.size;
+  }
+
+  /** How many entries are remembered, of all clients together. */
+  get entries(): number {
+    return this.#entries;
+  }
+
+  /** In the order of their latest entries. */
+  *sessions(): Iterable<Session> {
+    for (let session = this.#oldest; session !== undefined; session = session.newer) yield session;
+  }
+
+  /** The entry at `entry` was proposed with `id`. */
+  add({ clientId, sequence }: ProposalId, { index, term }: EntryId): void {
+    assert(index > (this.#newest?.lastIndex ?? 0), `entry ${index} is added to the sessions after a later one`);
+    const session = this.#byClientId.get(clientId) ?? newSession(clientId);
+    this.#unlink(session);
+    session.lastIndex = index;
+    session.last = Math.max(session.last, sequence);
+    if (sequence > session.forgotten) {
+      session.window.add(sequence, { index, term });
+      this.#entries++;
+    }
+    this.#forget(session, session.last - this.#limits.window);
+    this.#append(session);
+    this.#putToRest();
+    if (this.size > this.#limits.clients && this.#oldest !== undefined) this.#drop(this.#oldest);
+  }
+
+  find({ clientId, sequence }: ProposalId): Found {
+    const session = this.#byClientId.get(clientId);
+    if (session === undefined) return { kind: "new" };
+    if (sequence <= session.forgotten) return { kind: "tooOld", above: session.forgotten };
+    const id = session.window.find(sequence);
+    return id === undefined ? { kind: "new" } : { kind: "known", id };
+  }
+
+  /** Puts sessions back as `sessions` gave them. */
+  restore(sessions: Iterable<Session>): void {
+    for (const session of sessions) {
+      this.#append({ ...session, older: undefined, newer: undefined });
+      this.#entries += session.window.size;
+    }
+    this.#putToRest();
+  }
+
+  #forget(session: Session, upToSequence: number): void {
+    const before = session.window.size;
+    const highest = session.window.forget(upToSequence, session.lastIndex - this.#limits.entries);
+    this.#entries -= before - session.window.size;
+    session.forgotten = Math.max(session.forgotten, upToSequence, highest);
+  }
+
+  /** Forgets all entries of those whose latest one is too old or, while there are too many, the oldest. */
+  #putToRest(): void {
+    const upTo = (this.#newest?.lastIndex ?? 0) - this.#limits.entries;
+    for (let session = this.#oldestActive; session !== undefined; session = session.newer) {
+      this.#oldestActive = session;
+      const isCurrent = session.lastIndex > upTo && this.#entries <= this.#limits.entries;
+      if (isCurrent || session === this.#newest) return;
+      this.#forget(session, session.last);
+    }
+  }
+
+  #append(session: Listed): void {
+    this.#byClientId.set(session.clientId, session);
+    session.older = this.#newest;
+    if (this.#newest !== undefined) this.#newest.newer = session;
+    this.#newest = session;
+    this.#oldest ??= session;
+    this.#oldestActive ??= session;
+  }
+
+  #unlink(session: Listed): void {
+    if (this.#oldest === session) this.#oldest = session.newer;
+    if (this.#oldestActive === session) this.#oldestActive = session.newer;
+    if (this.#newest === session) this.#newest = session.older;
+    if (session.older !== undefined) session.older.newer = session.newer;
+    if (session.newer !== undefined) session.newer.older = session.older;
+    session.older = undefined;
+    session.newer = undefined;
+  }
+
+  #drop(session: Listed): void {
+    this.#unlink(session);
+    this.#byClientId.delete(session.clientId);
+    this.#entries -= session.window.size;
+  }
+}
+
+function newSession(clientId: string): Listed {
+  const numbers = { last: 0, forgotten: 0, lastIndex: 0 };
+  return { clientId, ...numbers, window: new Window(), older: undefined, newer: undefined };
+}

@@ -1,0 +1,80 @@
+import { assert } from "../assert.ts";
+import type { EntryId } from "../raft/types.ts";
+
+/** So many forgotten entries are kept before they are cut off, all at once. */
+const MAX_FORGOTTEN = 256;
+
+/** The entries that are remembered of one client, by their sequences. */
+export class Window {
+  /** Ascending. The entry of `#sequences[i]` has the index `#indexes[i]` and the term `#terms[i]`. */
+  #sequences: number[] = [];
+  #indexes: number[] = [];
+  #terms: number[] = [];
+  /** Everything before this position is forgotten. */
+  #start = 0;
+
+  get size(): number {
+    return this.#sequences.length - this.#start;
+  }
+
+  add(sequence: number, { index, term }: EntryId): void {
+    const at = this.#positionOf(sequence);
+    assert(this.#sequences[at] !== sequence, `sequence ${sequence} is in the log twice, the second time at ${index}`);
+    if (at === this.#sequences.length) {
+      this.#sequences.push(sequence);
+      this.#indexes.push(index);
+      this.#terms.push(term);
+    } else {
+      this.#sequences.splice(at, 0, sequence);
+      this.#indexes.splice(at, 0, index);
+      this.#terms.splice(at, 0, term);
+    }
+  }
+
+  find(sequence: number): EntryId | undefined {
+    const at = this.#positionOf(sequence);
+    if (this.#sequences[at] !== sequence) return undefined;
+    return { index: this.#indexes[at] ?? 0, term: this.#terms[at] ?? 0 };
+  }
+
+  /** Forgets from the lowest sequence on what is at or below one of the two. Returns the highest that it forgot, or 0. */
+  forget(upToSequence: number, upToIndex: number): number {
+    const from = this.#start;
+    while (
+      this.#start < this.#sequences.length &&
+      ((this.#sequences[this.#start] ?? 0) <= upToSequence || (this.#indexes[this.#start] ?? 0) <= upToIndex)
+    ) {
+      this.#start++;
+    }
+    const forgotten = this.#start > from ? (this.#sequences[this.#start - 1] ?? 0) : 0;
+    if (this.#start > MAX_FORGOTTEN || this.size === 0) this.#cutOff();
+    return forgotten;
+  }
+
+  /** Sequence, index and term of each, in the order of the sequences. */
+  *entries(): Iterable<readonly [sequence: number, index: number, term: number]> {
+    for (let i = this.#start; i < this.#sequences.length; i++) {
+      yield [this.#sequences[i] ?? 0, this.#indexes[i] ?? 0, this.#terms[i] ?? 0];
+    }
+  }
+
+  #cutOff(): void {
+    this.#sequences = this.#sequences.slice(this.#start);
+    this.#indexes = this.#indexes.slice(this.#start);
+    this.#terms = this.#terms.slice(this.#start);
+    this.#start = 0;
+  }
+
+  /** Where `sequence` stands, or would. Most often it is past the end. */
+  #positionOf(sequence: number): number {
+    let high = this.#sequences.length;
+    if (this.size === 0 || sequence > (this.#sequences[high - 1] ?? 0)) return high;
+    let low = this.#start;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#sequences[middle] ?? 0) < sequence) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}

@@ -1,0 +1,28 @@
+import { campaigns } from "./list/campaigns.ts";
+import { commits } from "./list/commits.ts";
+import { durability } from "./list/durability.ts";
+import { followers } from "./list/followers.ts";
+import { nodes } from "./list/nodes.ts";
+import { proposals } from "./list/proposals.ts";
+import { replication } from "./list/replication.ts";
+import { sessions } from "./list/sessions.ts";
+import { storage } from "./list/storage.ts";
+import { strangers } from "./list/strangers.ts";
+import { subscribers } from "./list/subscribers.ts";
+import { votes } from "./list/votes.ts";
+import type { Mutant } from "./mutant.ts";
+
+export const mutants: readonly Mutant[] = [
+  ...votes,
+  ...campaigns,
+  ...followers,
+  ...durability,
+  ...commits,
+  ...replication,
+  ...proposals,
+  ...sessions,
+  ...nodes,
+  ...storage,
+  ...subscribers,
+  ...strangers,
+];

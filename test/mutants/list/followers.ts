@@ -1,0 +1,111 @@
+import type { Mutant } from "../mutant.ts";
+
+/** The receiver's part of AppendEntries. */
+export const followers: readonly Mutant[] = [
+  {
+    name: "a-leader-of-an-earlier-term-is-followed",
+    file: "src/raft/append-entries.ts",
+    find: "if (request.term < raft.currentTerm) {",
+    replace: 'if (request.term < raft.currentTerm && raft.role.kind !== "follower") {',
+    caughtBy: ["test/raft/election.test.ts", "test/raft/voting.test.ts", "test/raft/leadership.test.ts"],
+  },
+  {
+    name: "the-entry-before-the-first-is-not-compared",
+    file: "src/raft/append-entries.ts",
+    find: "!raft.log.has(request.prev)) {",
+    replace: "raft.log.termAt(request.prev.index) === undefined) {",
+    caughtBy: ["test/raft/append-entries.test.ts"],
+  },
+  {
+    name: "a-follower-commits-to-its-own-end",
+    file: "src/raft/append-entries.ts",
+    find: "Math.min(request.leaderCommit, lastNew)",
+    replace: "Math.min(request.leaderCommit, raft.log.lastIndex)",
+    caughtBy: ["test/raft/append-entries.test.ts"],
+  },
+  {
+    name: "the-commit-index-falls",
+    file: "src/raft/append-entries.ts",
+    find: "raft.commitIndex = Math.max(raft.commitIndex, Math.min(request.leaderCommit, lastNew));",
+    replace: "raft.commitIndex = Math.max(raft.lastApplied, Math.min(request.leaderCommit, lastNew));",
+    caughtBy: ["test/raft/append-entries.test.ts"],
+  },
+  {
+    name: "a-shorter-request-truncates-without-a-conflict",
+    file: "src/raft/append-entries.ts",
+    find: "if (first > frame.last) continue;",
+    replace:
+      "if (first > frame.last) {\n      const next = Math.max(frame.last, raft.commitIndex) + 1;\n      if (next <= raft.log.lastIndex) {\n        raft.log.truncateFrom(next);\n        raft.durability.onTruncated(next);\n      }\n      continue;\n    }",
+    caughtBy: ["test/raft/append-entries.test.ts"],
+  },
+  {
+    name: "a-conflict-is-kept",
+    file: "src/raft/append-entries.ts",
+    find: "raft.log.termAt(index) === frame.term) index++;",
+    replace: "raft.log.termAt(index) !== undefined) index++;",
+    caughtBy: ["test/raft/append-entries.test.ts"],
+  },
+  {
+    name: "compacted-entries-are-appended-again",
+    file: "src/raft/append-entries.ts",
+    find: "let index = Math.max(frame.first, raft.log.firstIndex);",
+    replace: "let index = frame.first;",
+    caughtBy: ["test/raft/append-entries.test.ts"],
+  },
+  {
+    name: "an-acknowledgement-of-what-is-not-on-the-disk",
+    file: "src/raft/append-entries.ts",
+    find: "match: Math.min(role.verified, raft.durability.index),",
+    replace: "match: role.verified,",
+    caughtBy: ["test/raft/append-entries.test.ts"],
+  },
+  {
+    name: "an-acknowledgement-of-what-was-not-verified",
+    file: "src/raft/append-entries.ts",
+    find: "match: Math.min(role.verified, raft.durability.index),",
+    replace: "match: raft.durability.index,",
+    caughtBy: ["test/raft/append-entries.test.ts"],
+  },
+  {
+    name: "what-an-earlier-leader-verified-still-counts",
+    file: "src/raft/follower.ts",
+    find: "verified: 0,",
+    replace: 'verified: raft.role.kind === "follower" ? raft.role.verified : 0,',
+    caughtBy: ["test/raft/durability.test.ts"],
+  },
+  {
+    name: "the-sequence-of-an-earlier-leader-is-answered-to-a-later-one",
+    file: "src/raft/follower.ts",
+    find: "acceptedSequence: 0,",
+    replace: 'acceptedSequence: raft.role.kind === "follower" ? raft.role.acceptedSequence : 0,',
+    caughtBy: ["test/raft/outbox.test.ts"],
+  },
+  {
+    name: "a-request-of-an-earlier-term-is-answered-with-its-sequence",
+    file: "src/raft/append-entries.ts",
+    find: "return reject(raft, request, 0, undefined);",
+    replace: "return reject(raft, request, request.sequence, undefined);",
+    caughtBy: ["test/raft/read-index.test.ts"],
+  },
+  {
+    name: "a-heartbeat-waits-for-the-disk",
+    file: "src/raft/append-entries.ts",
+    find: "if (request.frames.length === 0 || lastNew <= raft.durability.index) accept",
+    replace: "if (lastNew <= raft.durability.index) accept",
+    caughtBy: ["test/raft/append-entries.test.ts"],
+  },
+  {
+    name: "no-answer-when-the-entries-are-durable",
+    file: "src/raft/append-entries.ts",
+    find: "if (lastNew > raft.durability.index) role.answerDue = true;",
+    replace: "",
+    caughtBy: ["test/raft/append-entries.test.ts"],
+  },
+  {
+    name: "a-leader-s-message-does-not-reset-the-timer",
+    file: "src/raft/append-entries.ts",
+    find: "  resetElectionTimer(raft);\n  return role;",
+    replace: "  return role;",
+    caughtBy: ["test/raft/election.test.ts", "test/raft/voting.test.ts", "test/raft/leadership.test.ts"],
+  },
+];

@@ -1,0 +1,216 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { InvariantError } from "../../src/assert.ts";
+import { decodeSessions, encodeSessions } from "../../src/session/checkpoint.ts";
+import { type Found, SESSION_LIMITS, SessionTable } from "../../src/session/session-table.ts";
+
+const LIMITS = { window: 4, entries: 20, clients: 3 };
+
+interface Step {
+  readonly clientId: string;
+  readonly sequence: number;
+  readonly skip: number;
+}
+
+const anySteps = fc.array(
+  fc.record({
+    clientId: fc.constantFrom("a", "b", "c", "d", "ü"),
+    sequence: fc.integer({ min: 1, max: 12 }),
+    skip: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 25 })),
+  }),
+  { maxLength: 60 },
+);
+
+const termAt = (index: number): number => 1 + Math.floor(index / 10);
+
+/** As a leader does it, from an index on: what the table knows, or no longer knows, is not appended. Returns the last index. */
+function append(
+  table: SessionTable,
+  steps: readonly Step[],
+  from = 0,
+  each: (index: number, step: Step) => void = () => {},
+): number {
+  let index = from;
+  for (const step of steps) {
+    index += step.skip;
+    if (table.find(step).kind !== "new") continue;
+    table.add(step, { index, term: termAt(index) });
+    each(index, step);
+  }
+  return index;
+}
+
+const at = (index: number): Found => ({ kind: "known", id: { index, term: 1 } });
+
+/** A table in which each client's sequences were added from index 1 on. */
+function tableOf(limits: typeof LIMITS, ...entries: readonly (readonly [string, number])[]): SessionTable {
+  const table = new SessionTable(limits);
+  for (const [i, [clientId, sequence]] of entries.entries())
+    table.add({ clientId, sequence }, { index: i + 1, term: 1 });
+  return table;
+}
+
+describe("the session table", () => {
+  it("knows where a proposal stands, whatever the order of its client's sequences", () => {
+    const table = tableOf(LIMITS, ["a", 3], ["b", 1], ["a", 1], ["a", 2]);
+    expect([1, 2, 3, 4].map((sequence) => table.find({ clientId: "a", sequence }))).toEqual([
+      at(3),
+      at(4),
+      at(1),
+      { kind: "new" },
+    ]);
+    expect(table.find({ clientId: "b", sequence: 2 })).toEqual({ kind: "new" });
+    expect(table.find({ clientId: "c", sequence: 1 })).toEqual({ kind: "new" });
+  });
+
+  it("tells sequences apart in a window below the highest, and refuses what lies before it", () => {
+    const table = tableOf(LIMITS, ["a", 1], ["a", 6]);
+    expect(table.find({ clientId: "a", sequence: 1 })).toEqual({ kind: "tooOld", above: 2 });
+    expect(table.find({ clientId: "a", sequence: 2 })).toEqual({ kind: "tooOld", above: 2 });
+    expect(table.find({ clientId: "a", sequence: 3 })).toEqual({ kind: "new" });
+    expect(table.find({ clientId: "a", sequence: 6 })).toEqual(at(2));
+  });
+
+  it("refuses what it has forgotten with age, and does not take it for new", () => {
+    const table = tableOf(LIMITS, ["a", 1], ["a", 2]);
+    table.add({ clientId: "b", sequence: 1 }, { index: 21, term: 1 });
+    expect(table.find({ clientId: "a", sequence: 1 })).toEqual(at(1));
+    table.add({ clientId: "b", sequence: 2 }, { index: 22, term: 1 });
+    expect(table.find({ clientId: "a", sequence: 2 })).toEqual({ kind: "tooOld", above: 2 });
+    expect(table.find({ clientId: "a", sequence: 3 })).toEqual({ kind: "new" });
+  });
+
+  it("remembers a client's entry for so many further indexes, and no longer", () => {
+    const table = tableOf(LIMITS, ["a", 1]);
+    table.add({ clientId: "a", sequence: 2 }, { index: 20, term: 1 });
+    expect(table.find({ clientId: "a", sequence: 1 })).toEqual(at(1));
+    table.add({ clientId: "a", sequence: 3 }, { index: 21, term: 1 });
+    expect(table.find({ clientId: "a", sequence: 1 })).toEqual({ kind: "tooOld", above: 1 });
+  });
+
+  it("knows the place of each of a long row of proposals, in and out of order", () => {
+    const table = new SessionTable({ window: 10, entries: 10_000, clients: 3 });
+    for (let index = 1; index <= 2_000; index++) {
+      // Two and two in each other's place.
+      const sequence = index % 2 === 0 ? index - 1 : index + 1;
+      table.add({ clientId: "a", sequence }, { index, term: termAt(index) });
+    }
+    for (let index = 1_992; index <= 2_000; index++) {
+      const sequence = index % 2 === 0 ? index - 1 : index + 1;
+      const id = { index, term: termAt(index) };
+      expect(table.find({ clientId: "a", sequence })).toEqual({ kind: "known", id });
+    }
+  });
+
+  it("forgets the client whose latest entry is the oldest when there are too many", () => {
+    const table = tableOf(LIMITS, ["a", 1], ["b", 1], ["c", 1], ["a", 2], ["d", 1]);
+    expect(table.find({ clientId: "b", sequence: 1 })).toEqual({ kind: "new" });
+    expect(table.find({ clientId: "a", sequence: 1 })).toEqual(at(1));
+  });
+
+  it("takes a proposal that is in the log twice for a broken rule", () => {
+    const table = tableOf(LIMITS, ["a", 1]);
+    expect(() => table.add({ clientId: "a", sequence: 1 }, { index: 2, term: 1 })).toThrow(InvariantError);
+  });
+
+  it("never takes an entry for new before its client is forgotten", () => {
+    fc.assert(
+      fc.property(anySteps, (steps) => {
+        const table = new SessionTable({ ...LIMITS, clients: 5 });
+        const added: (Step & { readonly index: number })[] = [];
+        append(table, steps, 0, (index, step) => {
+          added.push({ ...step, index });
+          for (const entry of added) {
+            const found = table.find(entry);
+            if (found.kind === "known") expect(found.id).toEqual({ index: entry.index, term: termAt(entry.index) });
+            expect(found.kind).not.toBe("new");
+          }
+          expect(table.find(step).kind).toBe("known");
+        });
+      }),
+    );
+  });
+
+  it("holds no more entries than it may, whatever its clients do, and tells what it has forgotten from what is new", () => {
+    const limits = { window: 4, entries: 6, clients: 5 };
+    fc.assert(
+      fc.property(anySteps, (steps) => {
+        const table = new SessionTable(limits);
+        const added: Step[] = [];
+        append(table, steps, 0, (_, step) => {
+          added.push(step);
+          const held = [...table.sessions()].reduce((sum, { window }) => sum + window.size, 0);
+          expect(held).toBe(table.entries);
+          expect(held).toBeLessThanOrEqual(limits.entries);
+          for (const each of added) expect(table.find(each).kind).not.toBe("new");
+          expect(table.find(step).kind).toBe("known");
+        });
+      }),
+    );
+  });
+
+  it("forgets a client whole that keeps a low sequence young, once there is too much", () => {
+    const table = new SessionTable({ window: 100, entries: 10, clients: 5 });
+    let index = 0;
+    const add = (clientId: string, sequence: number): void =>
+      table.add({ clientId, sequence }, { index: ++index, term: 1 });
+    for (let i = 2; i <= 9; i++) add("hoarder", i);
+    add("hoarder", 1);
+    add("b", 1);
+    expect(table.find({ clientId: "hoarder", sequence: 2 })).toEqual(at(1));
+    add("b", 2);
+    expect(table.entries).toBe(2);
+    expect(table.find({ clientId: "hoarder", sequence: 2 })).toEqual({ kind: "tooOld", above: 9 });
+  });
+
+  it("comes from its checkpoint as it was, in all that follows (PITFALL 44)", () => {
+    const anyLimits = fc.constantFrom(LIMITS, { window: 4, entries: 6, clients: 4 });
+    fc.assert(
+      fc.property(anyLimits, anySteps, fc.nat(60), (limits, steps, cut) => {
+        const table = new SessionTable(limits);
+        const from = append(table, steps.slice(0, cut));
+        const restored = decodeSessions(encodeSessions(table), limits);
+        for (const each of [table, restored]) append(each, steps.slice(cut), from);
+        expect(Buffer.compare(encodeSessions(restored), encodeSessions(table))).toBe(0);
+      }),
+    );
+  });
+
+  it("holds no more than its limits say, however many clients and proposals there are", () => {
+    const table = new SessionTable({ window: 8, entries: 200, clients: 50 });
+    for (let index = 1; index <= 20_000; index++) {
+      const clientId = `client-${index % 7 === 0 ? index : index % 11}`;
+      // Every seventh is a client of its own, so of a window of 8 sequences 7 are there.
+      table.add({ clientId, sequence: Math.ceil(index / 11) }, { index, term: 1 });
+    }
+    expect(table.size).toBe(50);
+    const sizes = [...table.sessions()].map(({ window }) => window.size);
+    expect(Math.max(...sizes)).toBe(7);
+    // Of whoever had no entry among the last 200 there is nothing but numbers.
+    for (const { lastIndex, window } of table.sessions()) expect(window.size > 0).toBe(lastIndex > 20_000 - 200);
+  });
+});
+
+describe("a checkpoint", () => {
+  it("of as many clients and entries as there may be holds them all", () => {
+    const table = new SessionTable();
+    const { entries, clients, window } = SESSION_LIMITS;
+    for (let index = 1; index <= entries; index++) {
+      const clientId = `a client with a name of usual length ${index % clients}`;
+      table.add({ clientId, sequence: Math.ceil(index / clients) }, { index, term: 7 });
+    }
+    const bytes = encodeSessions(table);
+    const restored = decodeSessions(bytes, SESSION_LIMITS);
+    expect(restored.size).toBe(clients);
+    expect(entries / clients).toBeLessThan(window);
+    expect(Buffer.compare(encodeSessions(restored), bytes)).toBe(0);
+  });
+
+  it("of bytes that are cut off, or too many, is refused", () => {
+    const bytes = encodeSessions(tableOf(LIMITS, ["a", 1], ["b", 300]));
+    for (let length = 0; length < bytes.length; length++) {
+      expect(() => decodeSessions(bytes.subarray(0, length))).toThrow(RangeError);
+    }
+    expect(() => decodeSessions(Buffer.concat([bytes, Buffer.of(0)]))).toThrow(RangeError);
+  });
+});
