@@ -179,6 +179,11 @@ export function decodeEntries(bytes: Uint8Array): DecodedEntry[] {
   return entries;
 }
 
+/** Bytes of UTF-8 as a string, without a copy of them. */
+export function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString();
+}
+
 function forEachEntry(bytes: Uint8Array, visit: (entry: DecodedEntry, recordEnd: number) => void): void {
   try {
     const reader = new VarintReader(bytes, 0, bytes.length);

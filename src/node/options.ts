@@ -38,6 +38,8 @@ export interface NodeOptions {
   readonly sessionCheckpointEntries: number;
   /** Or after so many bytes of the log, and sixteen times the last checkpoint's own. */
   readonly sessionCheckpointBytes: number;
+  /** Entries of the table that one turn encodes for a checkpoint. */
+  readonly sessionEncodeEntries: number;
 }
 
 /** What no user has asked to set yet. */
@@ -49,6 +51,7 @@ export const PIPELINE: Pick<
   | "sessionLimits"
   | "sessionCheckpointEntries"
   | "sessionCheckpointBytes"
+  | "sessionEncodeEntries"
 > = {
   maxAppendBytes: 1024 * 1024,
   maxInFlight: 64,
@@ -56,6 +59,7 @@ export const PIPELINE: Pick<
   sessionLimits: SESSION_LIMITS,
   sessionCheckpointEntries: 131_072,
   sessionCheckpointBytes: 64 * 1024 * 1024,
+  sessionEncodeEntries: 8_192,
 };
 
 export interface InitialMember {

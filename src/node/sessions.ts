@@ -1,19 +1,17 @@
 import { assert } from "../assert.ts";
 import { Failure } from "../failure.ts";
-import { decodeEntries } from "../frame/codec.ts";
+import { decodeEntries, textOf } from "../frame/codec.ts";
 import type { Raft } from "../raft/raft.ts";
 import type { EntryId, Frame, ProposalId } from "../raft/types.ts";
-import { decodeSessions, encodeSessions } from "../session/checkpoint.ts";
+import { decodeSessions } from "../session/checkpoint.ts";
 import { type Found, SessionTable } from "../session/session-table.ts";
 import type { Storage } from "../storage/storage.ts";
 import { readLog } from "./log-reader.ts";
 import type { NodeOptions } from "./options.ts";
+import { SessionCheckpoints } from "./session-checkpoints.ts";
 
 /** What one turn takes in of a log that it lags behind. */
 const MAX_BYTES_PER_TURN = 512 * 1024;
-
-/** Before the next checkpoint so many times the last one's bytes are read of the log: a large one isn't made all the time. */
-const CHECKPOINT_LOG_FACTOR = 16;
 
 /**
  * What of the log was proposed with an id. The table follows what is committed and durable on this node, as a subscriber
@@ -23,18 +21,12 @@ const CHECKPOINT_LOG_FACTOR = 16;
 export class Sessions {
   readonly #raft: Raft;
   readonly #storage: Storage;
-  readonly #checkpointEntries: number;
-  readonly #minCheckpointBytes: number;
   readonly #onProgress: () => void;
   readonly #table: SessionTable;
+  readonly #checkpoints: SessionCheckpoints;
   /** The table is that of the log up to here. */
   #index: number;
-  #checkpointIndex: number;
-  #checkpointBytes: number;
-  /** Of the log, since the last checkpoint. */
-  #bytesSince = 0;
   #isReading = false;
-  #isSaving = false;
   /** By client id and sequence, the index: of entries of the present term, while this node leads. */
   readonly #appended = new Map<string, Map<number, number>>();
   #appendedCount = 0;
@@ -43,8 +35,6 @@ export class Sessions {
   constructor(raft: Raft, storage: Storage, options: NodeOptions, onProgress: () => void) {
     this.#raft = raft;
     this.#storage = storage;
-    this.#checkpointEntries = options.sessionCheckpointEntries;
-    this.#minCheckpointBytes = options.sessionCheckpointBytes;
     this.#onProgress = onProgress;
     const { sessions } = storage.recovered;
     this.#table =
@@ -52,8 +42,7 @@ export class Sessions {
         ? new SessionTable(options.sessionLimits)
         : decodeSessions(sessions.bytes, options.sessionLimits);
     this.#index = sessions?.index ?? raft.log.base.index;
-    this.#checkpointIndex = this.#index;
-    this.#checkpointBytes = sessions?.bytes.length ?? 0;
+    this.#checkpoints = new SessionCheckpoints(this.#table, this.#index, storage, options);
   }
 
   /** Whether the log holds a proposal, as far as the table and what was appended since go. */
@@ -93,8 +82,9 @@ export class Sessions {
     this.#appendedCount = 0;
   }
 
-  /** Takes in what has been committed. To be called after every turn. */
+  /** Takes in what has been committed, and goes on with a checkpoint. To be called after every turn. */
   follow(): void {
+    if (this.#checkpoints.advance()) this.#onProgress();
     const { lastApplied } = this.#raft;
     if (this.#isReading || this.#index >= lastApplied) return;
     this.#isReading = true;
@@ -102,7 +92,6 @@ export class Sessions {
       this.#isReading = false;
       assert(!(frames instanceof Failure), "what the session table lacks is in the log");
       for (const frame of frames) this.#take(frame);
-      this.#maybeSave();
       this.#onProgress();
     });
   }
@@ -111,12 +100,12 @@ export class Sessions {
     assert(frame.first === this.#index + 1, `the session table goes from ${this.#index} on to ${frame.first}`);
     for (const { index, term, clientId, sequence } of decodeEntries(frame.bytes)) {
       if (sequence === 0) continue;
-      const id = { clientId: Buffer.from(clientId).toString(), sequence };
+      const id = { clientId: textOf(clientId), sequence };
       this.#table.add(id, { index, term });
       this.#forgetAppended(id, { index, term });
     }
     this.#index = frame.last;
-    this.#bytesSince += frame.bytes.length;
+    this.#checkpoints.onTaken(this.#index, frame.bytes.length);
     const beyond = this.#raft.log.lastIndex - this.#index;
     assert(this.#appendedCount <= beyond, `${this.#appendedCount} ids of ${beyond} entries are beside the table`);
   }
@@ -127,22 +116,5 @@ export class Sessions {
     sequences.delete(sequence);
     this.#appendedCount--;
     if (sequences.size === 0) this.#appended.delete(clientId);
-  }
-
-  #maybeSave(): void {
-    if (this.#isSaving || !this.#isCheckpointDue) return;
-    this.#isSaving = true;
-    const bytes = encodeSessions(this.#table);
-    this.#checkpointIndex = this.#index;
-    this.#checkpointBytes = bytes.length;
-    this.#bytesSince = 0;
-    this.#storage.saveSessions({ index: this.#index, bytes }, () => {
-      this.#isSaving = false;
-    });
-  }
-
-  get #isCheckpointDue(): boolean {
-    const isLong = this.#index - this.#checkpointIndex >= this.#checkpointEntries;
-    return isLong || this.#bytesSince >= this.#minCheckpointBytes + CHECKPOINT_LOG_FACTOR * this.#checkpointBytes;
   }
 }

@@ -1,17 +1,41 @@
+import { textOf } from "../frame/codec.ts";
 import { VarintReader, varintSize, writeVarint } from "../frame/varint.ts";
 import { SESSION_LIMITS, type Session, SessionTable } from "./session-table.ts";
 import { Window } from "./window.ts";
 
 /**
- * A session table as bytes, equal for equal tables. All numbers are varints: how many sessions there are, then each: its
- * client id with the length before it, its numbers, and its entries with their count before them, each as the step from
- * the sequence before, the distance of its index from the latest one, and its term.
+ * Makes bytes of a session table as it is now, bit by bit while it goes on changing: a session that is about to change is
+ * written before. All numbers are varints: how many sessions there are, then each, in any order: its client id with the
+ * length before it, its numbers, and its entries with their count before them, each as the step from the sequence
+ * before, the distance of its index from the latest one, and its term.
  */
-export function encodeSessions(table: SessionTable): Uint8Array {
-  const writer = new Writer();
-  writer.number(table.size);
-  for (const session of table.sessions()) writeSession(writer, session);
-  return writer.finish();
+export class SessionsEncoder {
+  readonly #table: SessionTable;
+  readonly #writer = new Writer();
+  readonly #left: Set<Session>;
+
+  /** A table has one encoder at a time. */
+  constructor(table: SessionTable) {
+    this.#table = table;
+    this.#left = new Set(table.sessions());
+    this.#writer.number(this.#left.size);
+    table.onChange = (session) => {
+      if (this.#left.delete(session)) writeSession(this.#writer, session);
+    };
+  }
+
+  /** Writes sessions until they are so large, counting one as much as an entry. The bytes, once all are written. */
+  write(maxEntries: number): Uint8Array | undefined {
+    let written = 0;
+    for (const session of this.#left) {
+      if (written >= maxEntries) return undefined;
+      this.#left.delete(session);
+      writeSession(this.#writer, session);
+      written += 1 + session.window.size;
+    }
+    this.#table.onChange = () => {};
+    return this.#writer.finish();
+  }
 }
 
 /** Throws a RangeError when `bytes` aren't a whole table's. */
@@ -26,9 +50,7 @@ export function decodeSessions(bytes: Uint8Array, limits = SESSION_LIMITS): Sess
 }
 
 function writeSession(writer: Writer, { clientId, last, forgotten, lastIndex, window }: Session): void {
-  const id = Buffer.from(clientId);
-  writer.number(id.length);
-  writer.bytes(id);
+  writer.text(clientId);
   writer.number(last);
   writer.number(forgotten);
   writer.number(lastIndex);
@@ -43,7 +65,7 @@ function writeSession(writer: Writer, { clientId, last, forgotten, lastIndex, wi
 }
 
 function readSession(reader: VarintReader): Session {
-  const clientId = Buffer.from(reader.readBytes()).toString();
+  const clientId = textOf(reader.readBytes());
   const [last, forgotten, lastIndex] = [reader.read(), reader.read(), reader.read()];
   const window = new Window();
   let sequence = forgotten;
@@ -58,7 +80,7 @@ const FIRST_SIZE = 4_096;
 
 /** Bytes that grow. */
 class Writer {
-  #buffer = new Uint8Array(FIRST_SIZE);
+  #buffer = Buffer.alloc(FIRST_SIZE);
   #at = 0;
 
   number(value: number): void {
@@ -66,19 +88,21 @@ class Writer {
     this.#at = writeVarint(this.#buffer, this.#at, value);
   }
 
-  bytes(bytes: Uint8Array): void {
-    this.#reserve(bytes.length);
-    this.#buffer.set(bytes, this.#at);
-    this.#at += bytes.length;
+  text(text: string): void {
+    const length = Buffer.byteLength(text);
+    this.number(length);
+    this.#reserve(length);
+    this.#buffer.write(text, this.#at);
+    this.#at += length;
   }
 
   finish(): Uint8Array {
-    return this.#buffer.slice(0, this.#at);
+    return Uint8Array.from(this.#buffer.subarray(0, this.#at));
   }
 
   #reserve(count: number): void {
     if (this.#at + count <= this.#buffer.length) return;
-    const larger = new Uint8Array(2 * (this.#at + count));
+    const larger = Buffer.alloc(2 * (this.#at + count));
     larger.set(this.#buffer);
     this.#buffer = larger;
   }

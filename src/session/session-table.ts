@@ -11,7 +11,10 @@ export const SESSION_LIMITS: SessionLimits = { window: 1_024, entries: 1_048_576
 export interface SessionLimits {
   /** Of each client its latest sequences, so many numbers wide. */
   readonly window: number;
-  /** Of all clients together; and none once its client has had none for so many indexes. */
+  /**
+   * Entries, for so many further indexes. As much again may pass before one is forgotten whose client is silent, so of
+   * all clients together there are at most twice as many.
+   */
   readonly entries: number;
   /** Clients; beyond it the one is forgotten whose latest entry is the oldest. */
   readonly clients: number;
@@ -53,8 +56,8 @@ export class SessionTable {
   #newest: Listed | undefined;
   /** The oldest one whose latest entry is remembered; of those before it no entry is. */
   #oldestActive: Listed | undefined;
-  /** Of all sessions. */
-  #entries = 0;
+  /** Called before a session changes. */
+  onChange: (session: Session) => void = () => {};
 
   constructor(limits = SESSION_LIMITS) {
     this.#limits = limits;
@@ -62,11 +65,6 @@ export class SessionTable {
 
   get size(): number {
     return this.#byClientId.size;
-  }
-
-  /** How many entries are remembered, of all clients together. */
-  get entries(): number {
-    return this.#entries;
   }
 
   /** In the order of their latest entries. */
@@ -78,13 +76,11 @@ export class SessionTable {
   add({ clientId, sequence }: ProposalId, { index, term }: EntryId): void {
     assert(index > (this.#newest?.lastIndex ?? 0), `entry ${index} is added to the sessions after a later one`);
     const session = this.#byClientId.get(clientId) ?? newSession(clientId);
+    this.onChange(session);
     this.#unlink(session);
     session.lastIndex = index;
     session.last = Math.max(session.last, sequence);
-    if (sequence > session.forgotten) {
-      session.window.add(sequence, { index, term });
-      this.#entries++;
-    }
+    if (sequence > session.forgotten) session.window.add(sequence, { index, term });
     this.#forget(session, session.last - this.#limits.window);
     this.#append(session);
     this.#putToRest();
@@ -99,29 +95,26 @@ export class SessionTable {
     return id === undefined ? { kind: "new" } : { kind: "known", id };
   }
 
-  /** Puts sessions back as `sessions` gave them. */
-  restore(sessions: Iterable<Session>): void {
-    for (const session of sessions) {
+  /** Puts sessions back that `sessions` gave, in any order. */
+  restore(sessions: readonly Session[]): void {
+    for (const session of sessions.toSorted((a, b) => a.lastIndex - b.lastIndex)) {
       this.#append({ ...session, older: undefined, newer: undefined });
-      this.#entries += session.window.size;
     }
     this.#putToRest();
   }
 
   #forget(session: Session, upToSequence: number): void {
-    const before = session.window.size;
     const highest = session.window.forget(upToSequence, session.lastIndex - this.#limits.entries);
-    this.#entries -= before - session.window.size;
     session.forgotten = Math.max(session.forgotten, upToSequence, highest);
   }
 
-  /** Forgets all entries of those whose latest one is too old or, while there are too many, the oldest. */
+  /** Forgets all entries of those whose latest one is too old. */
   #putToRest(): void {
     const upTo = (this.#newest?.lastIndex ?? 0) - this.#limits.entries;
     for (let session = this.#oldestActive; session !== undefined; session = session.newer) {
       this.#oldestActive = session;
-      const isCurrent = session.lastIndex > upTo && this.#entries <= this.#limits.entries;
-      if (isCurrent || session === this.#newest) return;
+      if (session.lastIndex > upTo) return;
+      this.onChange(session);
       this.#forget(session, session.last);
     }
   }
@@ -148,7 +141,6 @@ export class SessionTable {
   #drop(session: Listed): void {
     this.#unlink(session);
     this.#byClientId.delete(session.clientId);
-    this.#entries -= session.window.size;
   }
 }
 

@@ -12,6 +12,8 @@ export class Window {
   #terms: number[] = [];
   /** Everything before this position is forgotten. */
   #start = 0;
+  /** No entry that is remembered has a lower index. */
+  #lowestIndex = Number.POSITIVE_INFINITY;
 
   get size(): number {
     return this.#sequences.length - this.#start;
@@ -29,6 +31,7 @@ export class Window {
       this.#indexes.splice(at, 0, index);
       this.#terms.splice(at, 0, term);
     }
+    this.#lowestIndex = Math.min(this.#lowestIndex, index);
   }
 
   find(sequence: number): EntryId | undefined {
@@ -37,15 +40,14 @@ export class Window {
     return { index: this.#indexes[at] ?? 0, term: this.#terms[at] ?? 0 };
   }
 
-  /** Forgets from the lowest sequence on what is at or below one of the two. Returns the highest that it forgot, or 0. */
+  /**
+   * Forgets what is at or below one of the two, and with it whatever has a lower sequence. Returns the highest sequence
+   * that it forgot, or 0.
+   */
   forget(upToSequence: number, upToIndex: number): number {
     const from = this.#start;
-    while (
-      this.#start < this.#sequences.length &&
-      ((this.#sequences[this.#start] ?? 0) <= upToSequence || (this.#indexes[this.#start] ?? 0) <= upToIndex)
-    ) {
-      this.#start++;
-    }
+    while (this.#start < this.#sequences.length && (this.#sequences[this.#start] ?? 0) <= upToSequence) this.#start++;
+    if (upToIndex >= this.#lowestIndex) this.#forgetOld(upToIndex);
     const forgotten = this.#start > from ? (this.#sequences[this.#start - 1] ?? 0) : 0;
     if (this.#start > MAX_FORGOTTEN || this.size === 0) this.#cutOff();
     return forgotten;
@@ -55,6 +57,15 @@ export class Window {
   *entries(): Iterable<readonly [sequence: number, index: number, term: number]> {
     for (let i = this.#start; i < this.#sequences.length; i++) {
       yield [this.#sequences[i] ?? 0, this.#indexes[i] ?? 0, this.#terms[i] ?? 0];
+    }
+  }
+
+  #forgetOld(upToIndex: number): void {
+    this.#lowestIndex = Number.POSITIVE_INFINITY;
+    for (let i = this.#sequences.length - 1; i >= this.#start; i--) {
+      const index = this.#indexes[i] ?? 0;
+      if (index <= upToIndex) this.#start = i + 1;
+      else this.#lowestIndex = Math.min(this.#lowestIndex, index);
     }
   }
 

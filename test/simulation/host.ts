@@ -153,7 +153,7 @@ export class Process {
         // A storage that has failed takes these and does nothing.
         saveMember: (member, done) => storage.saveMember(member, done),
         saveSessions: (checkpoint, done) => {
-          world.guard(() => world.properties.onSessions(checkpoint));
+          world.guard(() => world.sessions.onCheckpoint(checkpoint));
           storage.saveSessions(checkpoint, done);
         },
         saveBootstrapped: (done) => storage.saveBootstrapped(done),

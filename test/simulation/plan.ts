@@ -111,6 +111,8 @@ function drawNode(random: Random): WorldOptions["node"] {
     maxInFlightBytes: random.pick([100, 8 * 1024 * 1024]),
     sessionLimits: random.pick([SESSION_LIMITS, { window: 100, entries: 1_000, clients: 9 }]),
     sessionCheckpointEntries: random.pick([7, 100]),
+    // So little that a table changes while it is encoded.
+    sessionEncodeEntries: random.pick([1, 10, 8_192]),
   };
 }
 

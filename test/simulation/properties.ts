@@ -2,7 +2,6 @@ import { assert } from "../../src/assert.ts";
 import type { Message } from "../../src/raft/message.ts";
 import { isQuorum } from "../../src/raft/quorum.ts";
 import type { Configuration, Frame, NodeId } from "../../src/raft/types.ts";
-import type { SessionCheckpoint } from "../../src/storage/storage.ts";
 import type { LogDisk } from "./log-disk.ts";
 
 /** What can be seen of a member from outside. */
@@ -50,8 +49,6 @@ export class Properties {
   readonly #committed = new Map<number, Committed>();
   /** The highest index that this node's service was ever given. Survives the node's crashes. */
   readonly #delivered = new Map<NodeId, number>();
-  /** Session tables that were checkpointed, by their indexes. */
-  readonly #sessions = new Map<number, Uint8Array>();
   commitIndex = 0;
 
   /** `disks` are those on which the cluster's guarantees rest: one that was wiped still counts as it was. */
@@ -72,13 +69,6 @@ export class Properties {
 
   committedTermAt(index: number): number | undefined {
     return this.#committed.get(index)?.term;
-  }
-
-  /** What is remembered of proposals is the same on every replica (PITFALL 44). */
-  onSessions({ index, bytes }: SessionCheckpoint): void {
-    const other = this.#sessions.get(index);
-    assert(other === undefined || Buffer.compare(other, bytes) === 0, `two nodes have other sessions at ${index}`);
-    this.#sessions.set(index, bytes);
   }
 
   afterTurn(node: Observed): void {

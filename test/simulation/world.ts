@@ -8,6 +8,7 @@ import { Network } from "./network.ts";
 import { Properties } from "./properties.ts";
 import { Random } from "./random.ts";
 import { Scheduler } from "./scheduler.ts";
+import { SessionModel } from "./session-model.ts";
 import { EVENTS, Trace } from "./trace.ts";
 
 export interface WorldOptions {
@@ -49,6 +50,7 @@ export class World {
   readonly network: Network;
   readonly hosts: readonly Host[];
   readonly properties: Properties;
+  readonly sessions: SessionModel;
   readonly #startListeners: ((process: Process) => void)[] = [];
   readonly #electionListeners: ((process: Process) => void)[] = [];
   #violation: unknown;
@@ -73,6 +75,7 @@ export class World {
       { voters: this.ids, outgoing: [], learners: [] },
       new Map(this.hosts.map((host) => [host.id, host.directory.log])),
     );
+    this.sessions = new SessionModel(options.node.sessionLimits, (index) => this.properties.entryAt(index));
     this.#matchLogsRegularly();
   }
 

@@ -99,10 +99,10 @@ export declare type ProposeRequest = Message<"raft.v1.ProposeRequest"> & {
    * the first try, and the command: that of a recognised retry isn't compared. 0 for none; then without client_id.
    *
    * The latest 1,024 sequences of a client are told apart, as long as the log has grown by fewer than 1,048,576 entries
-   * since, and no more than so many of all clients are remembered (then who was silent for the longest is forgotten
-   * first). Keep the newest within 1,023 of the oldest whose outcome is open, or that can't be retried any more. What is
-   * older is refused with SEQUENCE_TOO_OLD, whether it was appended or not. A client is forgotten whole when 65,536
-   * others have had entries since its last one; a retry of what it proposed before is then taken for new.
+   * since. Keep the newest within 1,023 of the oldest whose outcome is open, or that can't be retried any more. What is
+   * older, or of a lower sequence than something of this client that is, is refused with SEQUENCE_TOO_OLD, whether it was
+   * appended or not. A client is forgotten whole when 65,536 others have had entries since its last one; a retry of what
+   * it proposed before is then taken for new.
    *
    * @generated from field: uint64 sequence = 3;
    */

@@ -40,17 +40,45 @@ export const sessions: readonly Mutant[] = [
   {
     name: "the-session-table-starts-without-its-checkpoint",
     file: "src/node/sessions.ts",
-    find: "this.#index = sessions?.index ?? raft.log.base.index;\n    this.#checkpointIndex = this.#index;",
+    find: "this.#index = sessions?.index ?? raft.log.base.index;",
     replace:
-      "this.#index = sessions?.index ?? raft.log.base.index;\n    this.#checkpointIndex = this.#index;\n    this.#table = new SessionTable(options.sessionLimits);",
+      "this.#index = sessions?.index ?? raft.log.base.index;\n    this.#table = new SessionTable(options.sessionLimits);",
     caughtBy: ["test/node/sessions.test.ts"],
   },
   {
     name: "a-checkpoint-claims-one-entry-more-than-it-has",
-    file: "src/node/sessions.ts",
+    file: "src/node/session-checkpoints.ts",
     find: "saveSessions({ index: this.#index,",
     replace: "saveSessions({ index: this.#index + 1,",
     caughtBy: ["test/node/sessions.test.ts"],
+  },
+  {
+    name: "a-checkpoint-has-what-was-added-while-it-was-made",
+    file: "src/session/session-table.ts",
+    find: "    this.onChange(session);\n    this.#unlink(session);\n    session.lastIndex",
+    replace: "    this.#unlink(session);\n    session.lastIndex",
+    caughtBy: ["test/session/session-table.test.ts"],
+  },
+  {
+    name: "a-checkpoint-lacks-what-grew-old-while-it-was-made",
+    file: "src/session/session-table.ts",
+    find: "      this.onChange(session);\n",
+    replace: "",
+    caughtBy: ["test/session/session-table.test.ts"],
+  },
+  {
+    name: "an-old-entry-is-kept-for-a-young-one-of-a-lower-sequence",
+    file: "src/session/window.ts",
+    find: "if (index <= upToIndex) this.#start = i + 1;",
+    replace: "if (index <= upToIndex && i === this.#start) this.#start = i + 1;",
+    caughtBy: ["test/session/session-table.test.ts"],
+  },
+  {
+    name: "the-lowest-index-of-a-window-is-forgotten",
+    file: "src/session/window.ts",
+    find: "else this.#lowestIndex = Math.min(this.#lowestIndex, index);",
+    replace: "else this.#lowestIndex = Math.max(this.#lowestIndex, index);",
+    caughtBy: ["test/session/session-table.test.ts"],
   },
   {
     name: "a-window-forgets-without-a-word",

@@ -1,0 +1,67 @@
+import { SessionsEncoder } from "../session/checkpoint.ts";
+import type { SessionTable } from "../session/session-table.ts";
+import type { Storage } from "../storage/storage.ts";
+import type { NodeOptions } from "./options.ts";
+
+/** Before the next checkpoint so many times the last one's bytes are read of the log: a large one isn't made all the time. */
+const LOG_FACTOR = 16;
+
+/** When the session table is written to the disk, so that a start reads no more of the log than what came after. */
+export class SessionCheckpoints {
+  readonly #table: SessionTable;
+  readonly #storage: Storage;
+  readonly #everyEntries: number;
+  /** Each node has its turn at other indexes, so that a commit doesn't wait for a quorum of busy disks. */
+  readonly #phase: number;
+  readonly #minBytes: number;
+  readonly #entriesPerTurn: number;
+  /** Of the last checkpoint: the entry that it is as of, and its size. */
+  #index: number;
+  #bytes: number;
+  /** Of the log, since that entry. */
+  #bytesSince = 0;
+  /** A checkpoint in the making. */
+  #encoder: SessionsEncoder | undefined;
+  #isSaving = false;
+
+  /** `table` is as of `index`. */
+  constructor(table: SessionTable, index: number, storage: Storage, options: NodeOptions) {
+    this.#table = table;
+    this.#storage = storage;
+    this.#everyEntries = options.sessionCheckpointEntries;
+    const members = options.initialMembers.map(({ id }) => id).toSorted();
+    this.#phase = Math.floor((members.indexOf(options.id) * this.#everyEntries) / members.length);
+    this.#minBytes = options.sessionCheckpointBytes;
+    this.#entriesPerTurn = options.sessionEncodeEntries;
+    this.#index = index;
+    this.#bytes = storage.recovered.sessions?.bytes.length ?? 0;
+  }
+
+  /** The table took in so many bytes of the log, up to `index`. */
+  onTaken(index: number, bytes: number): void {
+    this.#bytesSince += bytes;
+    if (this.#encoder !== undefined || this.#isSaving || !this.#isDue(index)) return;
+    this.#encoder = new SessionsEncoder(this.#table);
+    this.#index = index;
+    this.#bytesSince = 0;
+  }
+
+  /** Goes on with a checkpoint, as far as one turn may. Whether there is more to do. */
+  advance(): boolean {
+    const bytes = this.#encoder?.write(this.#entriesPerTurn);
+    if (bytes === undefined) return this.#encoder !== undefined;
+    this.#encoder = undefined;
+    this.#bytes = bytes.length;
+    this.#isSaving = true;
+    this.#storage.saveSessions({ index: this.#index, bytes }, () => {
+      this.#isSaving = false;
+    });
+    return false;
+  }
+
+  #isDue(index: number): boolean {
+    const periodOf = (at: number): number => Math.floor((at + this.#phase) / this.#everyEntries);
+    const hasManyBytes = this.#bytesSince >= this.#minBytes + LOG_FACTOR * this.#bytes;
+    return hasManyBytes || periodOf(index) > periodOf(this.#index);
+  }
+}
