@@ -69,16 +69,13 @@ export class Campaign {
     await this.#attack(cluster, memory);
     const seconds = (performance.now() - startMs) / 1_000;
     client.postMessage("stop");
-    const [report] = await reported;
+    // It waits for nodes that have ended in vain.
+    if (this.#failures.length === 0) this.#checkClient((await reported)[0]);
     await client.terminate();
     await memory.settle();
-    this.#check(cluster, memory, report, seconds);
+    this.#check(cluster, memory, seconds);
     if (this.#failures.length === 0) await this.#checkLog(cluster, termBefore);
     this.#tally.write(write);
-    write(
-      `well-behaved client: ${report.acknowledged} acknowledged, p50 ${report.p50Ms.toFixed(1)} ms, ` +
-        `p99 ${report.p99Ms.toFixed(1)} ms, longest ${report.maxMs.toFixed(0)} ms, failed ${JSON.stringify(report.failed)}`,
-    );
     for (const line of memory.lines()) write(line);
     write(
       `${this.#tally.messages} messages in ${this.#tally.cases} cases, ${seconds.toFixed(0)} s` +
@@ -111,7 +108,12 @@ export class Campaign {
       const isDown = cluster.nodes.some((node) => !node.isRunning);
       this.#noteFailures(failed, number, isDown ? cluster.describe() : "");
       if (isDown || this.#failures.length >= MAX_FAILURES_SHOWN || batch !== undefined) break;
-      this.#leader = (await cluster.leader()).id;
+      try {
+        this.#leader = (await cluster.leader()).id;
+      } catch (error) {
+        this.#failures.push(`batch ${number}: ${error}: ${cluster.describe()}`);
+        break;
+      }
       memory.progress(this.#tally.messages / messages);
       if (this.#tally.messages - shown >= messages / 10) {
         shown = this.#tally.messages;
@@ -143,7 +145,16 @@ export class Campaign {
     if (down !== "") this.#failures.push(`batch ${batch}: a node has ended: ${down}`);
   }
 
-  #check(cluster: Cluster, memory: MemoryWatch, report: WellBehavedReport, seconds: number): void {
+  #checkClient({ acknowledged, p50Ms, p99Ms, maxMs, failed, violations }: WellBehavedReport): void {
+    this.#options.write(
+      `well-behaved client: ${acknowledged} acknowledged, p50 ${p50Ms.toFixed(1)} ms, ` +
+        `p99 ${p99Ms.toFixed(1)} ms, longest ${maxMs.toFixed(0)} ms, failed ${JSON.stringify(failed)}`,
+    );
+    this.#failures.push(...violations);
+    if (acknowledged === 0) this.#failures.push("nothing of the well-behaved client was acknowledged");
+  }
+
+  #check(cluster: Cluster, memory: MemoryWatch, seconds: number): void {
     for (const node of cluster.nodes) {
       // 50 is pino's "error".
       const bad = node.lines.filter(({ level }) => Number(level) >= 50);
@@ -155,8 +166,7 @@ export class Campaign {
         this.#failures.push(`${node.id} wrote ${node.lines.length} lines: ${node.process.describe()}`);
       }
     }
-    this.#failures.push(...report.violations, ...memory.violations());
-    if (report.acknowledged === 0) this.#failures.push("nothing of the well-behaved client was acknowledged");
+    this.#failures.push(...memory.violations());
   }
 
   /** The cluster still commits; its term is what elections made it; and the log holds what was proposed and nothing else. */

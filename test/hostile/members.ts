@@ -18,8 +18,11 @@ export interface MemberIdentity {
   readonly peerAddress: string;
 }
 
-/** Terms above the cluster's own, as far as they are taken: a member that claims one of these takes over. */
-const TAKES_OVER = { from: 2n, to: 2n ** 33n } as const;
+/**
+ * Terms as far as they are taken: a member that asks for votes in one of these above the cluster's own, 1, takes over; and
+ * one that says it leads even in that term is the second who does, which must end a node (Election Safety, PITFALL 9).
+ */
+const TAKES_OVER = { vote: 2n, append: 1n, to: 2n ** 33n } as const;
 
 /**
  * Plays a member that is accepted and then lies: `members` in the order of the nodes. It is never the leader, whose streams
@@ -69,10 +72,9 @@ function sayer({ rpc, end }: GrpcCase, sender: string): Uint8Array {
 
 function wouldBeBelieved({ rpc }: GrpcCase, bytes: Uint8Array): boolean {
   if (rpc.path.endsWith("Forward")) return false;
-  const term = rpc.path.endsWith("RequestVote")
-    ? termOf(RequestVoteRequestSchema, bytes)
-    : termOf(AppendEntriesRequestSchema, bytes);
-  return term !== undefined && term >= TAKES_OVER.from && term < TAKES_OVER.to;
+  const isVote = rpc.path.endsWith("RequestVote");
+  const term = termOf(isVote ? RequestVoteRequestSchema : AppendEntriesRequestSchema, bytes);
+  return term !== undefined && term >= (isVote ? TAKES_OVER.vote : TAKES_OVER.append) && term < TAKES_OVER.to;
 }
 
 function termOf(schema: typeof RequestVoteRequestSchema | typeof AppendEntriesRequestSchema, bytes: Uint8Array) {

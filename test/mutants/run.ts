@@ -7,15 +7,14 @@ import { readSource, Scratch } from "./scratch.ts";
 /**
  * Makes every named mutant in turn and shows what notices it. Exits with 1 when one survives or has no place any more.
  *
- *     node test/mutants/run.ts [--only NAME] [--sample N] [--matrix]
+ *     node test/mutants/run.ts [--only NAME] [--matrix]
  *
  * By default a mutant gets the tests that its `caughtBy` names, and the simulation when they don't notice it. With
- * `--matrix` it gets all directed tests and the simulation, each alone. `--sample` takes N, spread over the list.
+ * `--matrix` it gets all directed tests and the simulation, each alone.
  */
 const { values: options } = parseArgs({
   options: {
     only: { type: "string" },
-    sample: { type: "string" },
     matrix: { type: "boolean", default: false },
   },
 });
@@ -46,15 +45,10 @@ if (hasPlaces() && (await passesUnchanged())) {
 }
 
 function choose(): readonly Mutant[] {
-  if (options.only !== undefined) {
-    const named = mutants.filter(({ name }) => name === options.only);
-    if (named.length === 0) throw new Error(`no mutant is named ${options.only}`);
-    return named;
-  }
-  const count = options.sample === undefined ? mutants.length : Number(options.sample);
-  if (!Number.isInteger(count) || count < 1) throw new Error("--sample takes a positive number");
-  const step = mutants.length / Math.min(count, mutants.length);
-  return mutants.filter((_, i) => Math.floor(i / step) !== Math.floor((i - 1) / step));
+  if (options.only === undefined) return mutants;
+  const named = mutants.filter(({ name }) => name === options.only);
+  if (named.length === 0) throw new Error(`no mutant is named ${options.only}`);
+  return named;
 }
 
 /** All of the list, not only what was chosen, and with the tests that it names: it must not rot. */

@@ -20,7 +20,7 @@ export const storage: readonly Mutant[] = [
     name: "a-directory-without-its-mark-gets-a-new-one",
     file: "src/storage/marked.ts",
     find: "if (schema.version < MARKED_SINCE_VERSION) return",
-    replace: "if (schema.version <= MARKED_SINCE_VERSION) return",
+    replace: "if (schema.version > 0) return",
     caughtBy: ["test/storage/mark.test.ts"],
   },
   {
