@@ -3,7 +3,7 @@ import type { SessionTable } from "../session/session-table.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { NodeOptions } from "./options.ts";
 
-/** Before the next checkpoint so many times the last one's bytes are read of the log: a large one isn't made all the time. */
+/** For the sake of bytes alone, a checkpoint waits for so many times the last one's own: a large one isn't made all the time. */
 const LOG_FACTOR = 16;
 
 /** When the session table is written to the disk, so that a start reads no more of the log than what came after. */
@@ -11,15 +11,15 @@ export class SessionCheckpoints {
   readonly #table: SessionTable;
   readonly #storage: Storage;
   readonly #everyEntries: number;
+  readonly #minBytes: number;
   /** Each node has its turn at other indexes, so that a commit doesn't wait for a quorum of busy disks. */
   readonly #phase: number;
-  readonly #minBytes: number;
   readonly #entriesPerTurn: number;
   /** Of the last checkpoint: the entry that it is as of, and its size. */
   #index: number;
   #bytes: number;
   /** Of the log, since that entry. */
-  #bytesSince = 0;
+  #bytesSince: number;
   /** A checkpoint in the making. */
   #encoder: SessionsEncoder | undefined;
   #isSaving = false;
@@ -29,10 +29,12 @@ export class SessionCheckpoints {
     this.#table = table;
     this.#storage = storage;
     this.#everyEntries = options.sessionCheckpointEntries;
-    const members = options.initialMembers.map(({ id }) => id).toSorted();
-    this.#phase = Math.floor((members.indexOf(options.id) * this.#everyEntries) / members.length);
     this.#minBytes = options.sessionCheckpointBytes;
     this.#entriesPerTurn = options.sessionEncodeEntries;
+    const members = options.initialMembers.map(({ id }) => id).toSorted();
+    const share = members.indexOf(options.id) / members.length;
+    this.#phase = Math.floor(share * this.#everyEntries);
+    this.#bytesSince = Math.floor(share * this.#minBytes);
     this.#index = index;
     this.#bytes = storage.recovered.sessions?.bytes.length ?? 0;
   }

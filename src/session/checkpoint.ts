@@ -4,8 +4,8 @@ import { SESSION_LIMITS, type Session, SessionTable } from "./session-table.ts";
 import { Window } from "./window.ts";
 
 /**
- * Makes bytes of a session table as it is now, bit by bit while it goes on changing: a session that is about to change is
- * written before. All numbers are varints: how many sessions there are, then each, in any order: its client id with the
+ * Makes bytes of a session table as it is now, bit by bit while it goes on changing: of a session that is about to change a
+ * copy is kept. All numbers are varints: how many sessions there are, then each, in any order: its client id with the
  * length before it, its numbers, and its entries with their count before them, each as the step from the sequence
  * before, the distance of its index from the latest one, and its term.
  */
@@ -20,15 +20,18 @@ export class SessionsEncoder {
     this.#left = new Set(table.sessions());
     this.#writer.number(this.#left.size);
     table.onChange = (session) => {
-      if (this.#left.delete(session)) writeSession(this.#writer, session);
+      if (this.#left.delete(session)) this.#left.add({ ...session, window: session.window.copy() });
     };
   }
 
-  /** Writes sessions until they are so large, counting one as much as an entry. The bytes, once all are written. */
-  write(maxEntries: number): Uint8Array | undefined {
+  /**
+   * Writes sessions, whole ones, until they have so many entries, counting a session as one more. The bytes, once all are
+   * written.
+   */
+  write(minEntries: number): Uint8Array<ArrayBuffer> | undefined {
     let written = 0;
     for (const session of this.#left) {
-      if (written >= maxEntries) return undefined;
+      if (written >= minEntries) return undefined;
       this.#left.delete(session);
       writeSession(this.#writer, session);
       written += 1 + session.window.size;
@@ -76,34 +79,47 @@ function readSession(reader: VarintReader): Session {
   return { clientId, last, forgotten, lastIndex, window };
 }
 
-const FIRST_SIZE = 4_096;
+const CHUNK_BYTES = 64 * 1024;
 
 /** Bytes that grow. */
 class Writer {
-  #buffer = Buffer.alloc(FIRST_SIZE);
+  readonly #full: Buffer[] = [];
+  #chunk = Buffer.alloc(CHUNK_BYTES);
   #at = 0;
 
   number(value: number): void {
     this.#reserve(varintSize(value));
-    this.#at = writeVarint(this.#buffer, this.#at, value);
+    this.#at = writeVarint(this.#chunk, this.#at, value);
   }
 
   text(text: string): void {
     const length = Buffer.byteLength(text);
     this.number(length);
     this.#reserve(length);
-    this.#buffer.write(text, this.#at);
+    this.#chunk.write(text, this.#at);
     this.#at += length;
   }
 
-  finish(): Uint8Array {
-    return Uint8Array.from(this.#buffer.subarray(0, this.#at));
+  /** In a buffer of their own. */
+  finish(): Uint8Array<ArrayBuffer> {
+    this.#close();
+    const bytes = new Uint8Array(this.#full.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const chunk of this.#full) {
+      bytes.set(chunk, at);
+      at += chunk.length;
+    }
+    return bytes;
   }
 
+  /** No number and no client id is larger than a chunk. */
   #reserve(count: number): void {
-    if (this.#at + count <= this.#buffer.length) return;
-    const larger = Buffer.alloc(2 * (this.#at + count));
-    larger.set(this.#buffer);
-    this.#buffer = larger;
+    if (this.#at + count > CHUNK_BYTES) this.#close();
+  }
+
+  #close(): void {
+    this.#full.push(this.#chunk.subarray(0, this.#at));
+    this.#chunk = Buffer.alloc(CHUNK_BYTES);
+    this.#at = 0;
   }
 }

@@ -39,6 +39,9 @@ export interface Session {
   readonly window: Window;
 }
 
+/** Clients that one entry puts to rest, at most: more than one, so that none are left in the end. */
+const MAX_RESTS = 2;
+
 interface Listed extends Session {
   older: Listed | undefined;
   newer: Listed | undefined;
@@ -100,7 +103,6 @@ export class SessionTable {
     for (const session of sessions.toSorted((a, b) => a.lastIndex - b.lastIndex)) {
       this.#append({ ...session, older: undefined, newer: undefined });
     }
-    this.#putToRest();
   }
 
   #forget(session: Session, upToSequence: number): void {
@@ -108,12 +110,15 @@ export class SessionTable {
     session.forgotten = Math.max(session.forgotten, upToSequence, highest);
   }
 
-  /** Forgets all entries of those whose latest one is too old. */
+  /** Forgets all entries of the oldest ones whose latest one is too old. */
   #putToRest(): void {
     const upTo = (this.#newest?.lastIndex ?? 0) - this.#limits.entries;
+    let left = MAX_RESTS;
     for (let session = this.#oldestActive; session !== undefined; session = session.newer) {
       this.#oldestActive = session;
       if (session.lastIndex > upTo) return;
+      if (session.window.size === 0) continue;
+      if (left-- === 0) return;
       this.onChange(session);
       this.#forget(session, session.last);
     }

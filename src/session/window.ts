@@ -1,8 +1,8 @@
 import { assert } from "../assert.ts";
 import type { EntryId } from "../raft/types.ts";
 
-/** So many forgotten entries are kept before they are cut off, all at once. */
-const MAX_FORGOTTEN = 256;
+/** Forgotten entries are cut off all at once: when there are so many, and more than are remembered. */
+const MIN_CUT = 8;
 
 /** The entries that are remembered of one client, by their sequences. */
 export class Window {
@@ -12,6 +12,8 @@ export class Window {
   #terms: number[] = [];
   /** Everything before this position is forgotten. */
   #start = 0;
+  /** Whether the indexes ascend as well, as they do while a client's proposals are taken in in order. */
+  #isOrdered = true;
   /** No entry that is remembered has a lower index. */
   #lowestIndex = Number.POSITIVE_INFINITY;
 
@@ -22,6 +24,7 @@ export class Window {
   add(sequence: number, { index, term }: EntryId): void {
     const at = this.#positionOf(sequence);
     assert(this.#sequences[at] !== sequence, `sequence ${sequence} is in the log twice, the second time at ${index}`);
+    if (at < this.#sequences.length || index < (this.#indexes[at - 1] ?? 0)) this.#isOrdered = false;
     if (at === this.#sequences.length) {
       this.#sequences.push(sequence);
       this.#indexes.push(index);
@@ -46,11 +49,22 @@ export class Window {
    */
   forget(upToSequence: number, upToIndex: number): number {
     const from = this.#start;
-    while (this.#start < this.#sequences.length && (this.#sequences[this.#start] ?? 0) <= upToSequence) this.#start++;
-    if (upToIndex >= this.#lowestIndex) this.#forgetOld(upToIndex);
+    while (this.#start < this.#sequences.length && this.#isFirstAtOrBelow(upToSequence, upToIndex)) this.#start++;
+    if (!this.#isOrdered && upToIndex >= this.#lowestIndex) this.#forgetOld(upToIndex);
     const forgotten = this.#start > from ? (this.#sequences[this.#start - 1] ?? 0) : 0;
-    if (this.#start > MAX_FORGOTTEN || this.size === 0) this.#cutOff();
+    if (this.size === 0 || this.#start > Math.max(MIN_CUT, this.size)) this.#cutOff();
     return forgotten;
+  }
+
+  /** As it is now, whatever becomes of the original. */
+  copy(): Window {
+    const copy = new Window();
+    copy.#sequences = this.#sequences.slice(this.#start);
+    copy.#indexes = this.#indexes.slice(this.#start);
+    copy.#terms = this.#terms.slice(this.#start);
+    copy.#isOrdered = this.#isOrdered;
+    copy.#lowestIndex = this.#lowestIndex;
+    return copy;
   }
 
   /** Sequence, index and term of each, in the order of the sequences. */
@@ -60,12 +74,22 @@ export class Window {
     }
   }
 
+  #isFirstAtOrBelow(sequence: number, index: number): boolean {
+    return (this.#sequences[this.#start] ?? 0) <= sequence || (this.#indexes[this.#start] ?? 0) <= index;
+  }
+
+  /** Up to the highest sequence that is so old. */
   #forgetOld(upToIndex: number): void {
+    this.#isOrdered = true;
     this.#lowestIndex = Number.POSITIVE_INFINITY;
     for (let i = this.#sequences.length - 1; i >= this.#start; i--) {
       const index = this.#indexes[i] ?? 0;
-      if (index <= upToIndex) this.#start = i + 1;
-      else this.#lowestIndex = Math.min(this.#lowestIndex, index);
+      if (index <= upToIndex) {
+        this.#start = i + 1;
+      } else {
+        this.#isOrdered &&= index < this.#lowestIndex;
+        this.#lowestIndex = Math.min(this.#lowestIndex, index);
+      }
     }
   }
 
@@ -74,6 +98,7 @@ export class Window {
     this.#indexes = this.#indexes.slice(this.#start);
     this.#terms = this.#terms.slice(this.#start);
     this.#start = 0;
+    if (this.size === 0) this.#isOrdered = true;
   }
 
   /** Where `sequence` stands, or would. Most often it is past the end. */

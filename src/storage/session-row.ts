@@ -7,7 +7,7 @@ import type { SessionCheckpoint } from "./storage.ts";
 interface Row {
   readonly applied_index: number;
   readonly checksum: number;
-  readonly bytes: Uint8Array;
+  readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
 /** The checkpoint of the session table; undefined when there is none. Throws a StorageError when it is damaged. */

@@ -77,7 +77,7 @@ export class SqliteStorage implements Storage {
   }
 
   saveSessions(checkpoint: SessionCheckpoint, done: () => void): void {
-    this.#post({ kind: "saveSessions", checkpoint }, [], done);
+    this.#post({ kind: "saveSessions", checkpoint }, [checkpoint.bytes.buffer], done);
   }
 
   #post(request: WriterRequest, transfer: readonly ArrayBuffer[], done: () => void): void {

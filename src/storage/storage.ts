@@ -25,7 +25,7 @@ export interface Storage {
   saveMember(member: MemberRecord, done: () => void): void;
   saveBootstrapped(done: () => void): void;
 
-  /** Replaces the checkpoint of the session table. */
+  /** Replaces the checkpoint of the session table. Its bytes have a buffer of their own, which is handed over. */
   saveSessions(checkpoint: SessionCheckpoint, done: () => void): void;
 
   /**
@@ -78,7 +78,7 @@ export interface Recovered {
 export interface SessionCheckpoint {
   readonly index: number;
   /** Opaque to the storage. */
-  readonly bytes: Uint8Array;
+  readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
 /** Another member, as it introduced itself. */

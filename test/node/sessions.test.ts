@@ -77,8 +77,18 @@ describe("a proposal with the id of an earlier one (PITFALL 45)", () => {
     world.run(3_000);
     expect(lost.answers).toEqual(["OUTCOME_UNKNOWN"]);
     expect(retry).toEqual(expect.any(Number));
-    // Nor does the old leader keep in mind what was taken from its log.
     for (const host of world.hosts) expect(answerTo(world, host, idOf(1))).toBe(retry);
+    // Nor does the old leader keep in mind what was taken from its log, when it leads again.
+    world.runUntil(() => {
+      const present = world.leader?.host;
+      if (present === leader) return true;
+      if (present !== undefined) isolate(world, present);
+      world.run(2_000);
+      world.network.heal();
+      world.run(500);
+      return false;
+    }, 100_000);
+    expect(answerTo(world, leader, idOf(1))).toBe(retry);
   });
 
   it("finds it when it survived its leader, and when all nodes have started again since", () => {
@@ -103,6 +113,16 @@ describe("a proposal with the id of an earlier one (PITFALL 45)", () => {
     const saved = world.counters.get("session checkpoints");
     expect(saved).toBeGreaterThanOrEqual(3 * 3);
     expect(saved).toBeLessThanOrEqual(3 * 5);
+  });
+
+  it("is remembered by a checkpoint that is made bit by bit, without waiting for something to happen", () => {
+    const world = newWorld({ size: 1, node: { sessionCheckpointEntries: 100, sessionEncodeEntries: 1 } });
+    const leader = leaderOf(world);
+    const { last } = nodeOf(leader).state();
+    for (let i = last + 1; i <= 100; i++) answerTo(world, leader, idOf(1, `client ${i}`));
+    // A tick takes 20 ms, and there are a hundred clients.
+    world.run(200);
+    expect(world.counters.get("session checkpoints")).toBe(1);
   });
 
   it("is remembered by a checkpoint after so many bytes as well, so that a start reads no more than that", () => {

@@ -36,8 +36,8 @@ export function saveMember(storage: Storage, member: MemberRecord): Promise<void
   return new Promise((resolve) => storage.saveMember(member, resolve));
 }
 
-export function saveSessions(storage: Storage, checkpoint: SessionCheckpoint): Promise<void> {
-  return new Promise((resolve) => storage.saveSessions(checkpoint, resolve));
+export function saveSessions(storage: Storage, { index, bytes }: SessionCheckpoint): Promise<void> {
+  return new Promise((resolve) => storage.saveSessions({ index, bytes: Uint8Array.from(bytes) }, resolve));
 }
 
 export function saveBootstrapped(storage: Storage): Promise<void> {
