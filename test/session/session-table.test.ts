@@ -188,6 +188,13 @@ describe("the session table", () => {
     expect(table.find({ clientId: "hoarder", sequence: 20 })).toEqual({ kind: "new" });
   });
 
+  it("knows after a checkpoint as well which entry of a client is the oldest", () => {
+    const limits = { window: 100, entries: 10, clients: 5 };
+    const table = decodeSessions(encodeSessions(tableOf(limits, ["a", 3], ["a", 2], ["a", 1])), limits);
+    table.add({ clientId: "a", sequence: 4 }, { index: 11, term: 1 });
+    expect(table.find({ clientId: "a", sequence: 1 })).toEqual({ kind: "tooOld", above: 3 });
+  });
+
   it("puts few clients to rest for one entry, however many there are, and all in the end", () => {
     const table = new SessionTable({ window: 4, entries: 1_000, clients: 100 });
     for (let index = 1; index <= 50; index++) table.add({ clientId: `${index}`, sequence: 1 }, { index, term: 1 });
