@@ -188,6 +188,16 @@ describe("the session table", () => {
     expect(table.find({ clientId: "hoarder", sequence: 20 })).toEqual({ kind: "new" });
   });
 
+  it("knows which entry of a client is the oldest after others were forgotten", () => {
+    const limits = { window: 100, entries: 10, clients: 5 };
+    const table = tableOf(limits, ["a", 5], ["a", 9], ["a", 8], ["a", 7]);
+    table.add({ clientId: "a", sequence: 20 }, { index: 11, term: 1 });
+    expect(table.find({ clientId: "a", sequence: 5 })).toEqual({ kind: "tooOld", above: 5 });
+    expect(table.find({ clientId: "a", sequence: 7 })).toEqual(at(4));
+    table.add({ clientId: "a", sequence: 21 }, { index: 12, term: 1 });
+    expect(table.find({ clientId: "a", sequence: 7 })).toEqual({ kind: "tooOld", above: 9 });
+  });
+
   it("knows after a checkpoint as well which entry of a client is the oldest", () => {
     const limits = { window: 100, entries: 10, clients: 5 };
     const table = decodeSessions(encodeSessions(tableOf(limits, ["a", 3], ["a", 2], ["a", 1])), limits);
