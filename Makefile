@@ -100,6 +100,12 @@ mutants: $(STAMP) ## Break the program on purpose, by the named mutants and then
 model: $(STAMP) ## Explore three cores exhaustively within bounds, at most MODEL_MINUTES (30) and 8 GiB
 	$(NODE) --max-semi-space-size=32 test/model/main.ts $(BOUNDS)
 
+BENCH := .cache/bench
+.PHONY: bench
+bench: build ## Measure against etcd and NATS JetStream and write docs/PERFORMANCE.md; QUICK=1 only shows a table; needs Go
+	bench/setup.sh $(BENCH)
+	$(BENCH)/bench -root . -peers $(BENCH) $(if $(QUICK),-quick,-output docs) $(BENCH_ARGS)
+
 .PHONY: demo
 demo: build ## Load real data through three Python services while the leader is killed; needs Python 3
 	examples/demo/run.sh

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// Figures are what a work measured, by name: rates per second, times in milliseconds.
+type Figures map[string]float64
+
+// Recorder counts what is acknowledged once the warm-up is over, and how long each took.
+type Recorder struct {
+	mu        sync.Mutex
+	histogram *hdrhistogram.Histogram
+	from      time.Time
+	to        time.Time
+	count     int64
+}
+
+func newRecorder(warmUp, length time.Duration) *Recorder {
+	from := time.Now().Add(warmUp)
+	return &Recorder{histogram: hdrhistogram.New(1, int64(time.Minute/time.Microsecond), 3), from: from, to: from.Add(length)}
+}
+
+func (r *Recorder) record(sent time.Time) {
+	now := time.Now()
+	if now.Before(r.from) || now.After(r.to) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.count++
+	_ = r.histogram.RecordValue(max(1, now.Sub(sent).Microseconds()))
+}
+
+func (r *Recorder) figures() Figures {
+	milliseconds := func(quantile float64) float64 { return float64(r.histogram.ValueAtQuantile(quantile)) / 1000 }
+	return Figures{
+		"rate": float64(r.count) / r.to.Sub(r.from).Seconds(),
+		"p50":  milliseconds(50), "p99": milliseconds(99), "max": float64(r.histogram.Max()) / 1000,
+	}
+}
+
+// stamped is a value of so many bytes; each begins with when it was sent.
+func stamped(size int) func() []byte {
+	return func() []byte {
+		value := make([]byte, size)
+		binary.BigEndian.PutUint64(value, uint64(time.Now().UnixNano()))
+		return value
+	}
+}
+
+// closedLoop has so many writers put one value after the other.
+func closedLoop(ctx context.Context, system System, writers, size int, recorder *Recorder) error {
+	return inParallel(writers, func(int) error {
+		value := stamped(size)
+		for sent := time.Now(); sent.Before(recorder.to); sent = time.Now() {
+			if err := system.Put(ctx, value()); err != nil {
+				return err
+			}
+			recorder.record(sent)
+		}
+		return nil
+	})
+}
+
+// pipelined keeps so many values on their way on one stream.
+func pipelined(ctx context.Context, system System, inFlight, batch, size int, recorder *Recorder) error {
+	pipeliner, ok := system.(Pipeliner)
+	if !ok {
+		return errors.New(system.Name() + " has no pipeline")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	time.AfterFunc(time.Until(recorder.to), cancel)
+	return unlessDone(ctx, pipeliner.Pipeline(ctx, inFlight, batch, stamped(size), recorder.record))
+}
+
+// Reading counts what subscribers get.
+type Reading struct {
+	count  atomic.Int64
+	lastAt []atomic.Int64
+	cancel context.CancelFunc
+	done   chan error
+}
+
+// subscribe starts subscribers and waits until none of them can miss anything new.
+func subscribe(ctx context.Context, system System, subscribers int, fromStart bool) *Reading {
+	ctx, cancel := context.WithCancel(ctx)
+	reading := &Reading{lastAt: make([]atomic.Int64, subscribers), cancel: cancel, done: make(chan error, 1)}
+	readies := make([]chan struct{}, subscribers)
+	for i := range readies {
+		readies[i] = make(chan struct{})
+	}
+	go func() {
+		reading.done <- inParallel(subscribers, func(i int) error {
+			return unlessDone(ctx, system.Subscribe(ctx, fromStart, readies[i], func(count int, lastSentAt int64) {
+				reading.count.Add(int64(count))
+				reading.lastAt[i].Store(lastSentAt)
+			}))
+		})
+	}()
+	for _, ready := range readies {
+		select {
+		case <-ready:
+		case <-ctx.Done():
+		}
+	}
+	return reading
+}
+
+func (r *Reading) stop() error {
+	r.cancel()
+	return <-r.done
+}
+
+// inParallel returns the first error.
+func inParallel(count int, work func(i int) error) error {
+	failed := make(chan error, count)
+	for i := range count {
+		go func() { failed <- work(i) }()
+	}
+	var first error
+	for range count {
+		if err := <-failed; err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// unlessDone is no error where the end of the time is what caused it.
+func unlessDone(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}

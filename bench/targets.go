@@ -1,0 +1,42 @@
+package main
+
+const (
+	ours      = "raft-sidecar"
+	etcd      = "etcd"
+	jetStream = "JetStream"
+)
+
+// Figure names one figure of one system.
+type Figure struct {
+	System, Work, Name string
+}
+
+// Target is what one of our figures has to reach: a share of somebody else's, or a bound of its own.
+type Target struct {
+	Title  string
+	Unit   string
+	Ours   Figure
+	Theirs *Figure // nil for a bound of its own
+	// Whether less is better.
+	Lower bool
+	// 0 for none.
+	Floor, Goal float64
+}
+
+var targets = []Target{
+	{"1 in flight, p50", "ms", Figure{ours, "unary-1", "p50"}, &Figure{etcd, "unary-1", "p50"}, true, 1.1, 0.9},
+	{"64 in flight", "1/s", Figure{ours, "unary-64", "rate"}, &Figure{etcd, "unary-64", "rate"}, false, 1.3, 1.6},
+	{"64 in flight", "1/s", Figure{ours, "unary-64", "rate"}, &Figure{jetStream, "unary-64", "rate"}, false, 0, 1},
+	{"256 in flight", "1/s", Figure{ours, "unary-256", "rate"}, &Figure{etcd, "unary-256", "rate"}, false, 1.1, 1.4},
+	{"one stream, one value a message, 256 in flight, against 256 single publishers", "1/s",
+		Figure{ours, "stream-256", "rate"}, &Figure{jetStream, "unary-256", "rate"}, false, 1, 1.3},
+	{"one stream of batches, 1,024 in flight, against a fast batch", "1/s",
+		Figure{ours, "batch-1024", "rate"}, &Figure{jetStream, "batch-1024", "rate"}, false, 0.7, 1.2},
+	{"the same, p99", "ms", Figure{ours, "batch-1024", "p99"}, nil, true, 0, 15},
+	{"10 live subscribers under full load, all together", "1/s",
+		Figure{ours, "live-10", "events"}, &Figure{etcd, "live-10", "events"}, false, 4, 10},
+	{"the same, how far behind the last one is at the end", "ms", Figure{ours, "live-10", "lag"}, nil, true, 100, 0},
+	{"replay to 1 subscriber", "1/s", Figure{ours, "replay", "events1"}, &Figure{jetStream, "replay", "events1"}, false, 1, 1.5},
+	{"replay to 10 subscribers, all together", "1/s",
+		Figure{ours, "replay", "events10"}, &Figure{jetStream, "replay", "events10"}, false, 1, 1.5},
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const valueBytes = 256
+
+// Scale is how long and how much; QUICK=1 has less of both.
+type Scale struct {
+	Rounds        int
+	WarmUp        time.Duration
+	Length        time.Duration
+	ReplayEntries int
+}
+
+var (
+	fullScale  = Scale{Rounds: 3, WarmUp: 2 * time.Second, Length: 6 * time.Second, ReplayEntries: 1_000_000}
+	quickScale = Scale{Rounds: 1, WarmUp: time.Second, Length: 3 * time.Second, ReplayEntries: 200_000}
+)
+
+// Work is one thing that is measured, of each system that can do it.
+type Work struct {
+	ID    string
+	Title string
+	// Can tells which systems take part.
+	Can func(System) bool
+	Run func(context.Context, System, Scale) (Figures, error)
+}
+
+func always(System) bool { return true }
+
+func hasPipeline(system System) bool {
+	_, ok := system.(Pipeliner)
+	return ok
+}
+
+func isSidecar(system System) bool {
+	_, ok := system.(*Sidecar)
+	return ok
+}
+
+// The order in which one cluster does them. The replay comes last: it fills the log.
+var works = []Work{
+	unary(1), unary(8), unary(64), unary(256), unary(1_024),
+	{
+		ID: "stream-256", Title: "a ProposeStream, one value a message, 256 in flight", Can: isSidecar,
+		Run: func(ctx context.Context, system System, scale Scale) (Figures, error) {
+			return pipeline(ctx, system, scale, 256, 1)
+		},
+	},
+	{
+		ID: "batch-1024", Title: "a stream of batches, 1,024 in flight", Can: hasPipeline,
+		Run: func(ctx context.Context, system System, scale Scale) (Figures, error) {
+			return pipeline(ctx, system, scale, 1_024, 256)
+		},
+	},
+	{ID: "live-10", Title: "10 live subscribers while as much is written as can be", Can: always, Run: live},
+	{ID: "replay", Title: "everything written, read from the start by 1 and by 10 subscribers", Can: hasPipeline, Run: replay},
+}
+
+func unary(inFlight int) Work {
+	return Work{
+		ID: fmt.Sprintf("unary-%d", inFlight), Title: fmt.Sprintf("single writes, %d in flight", inFlight), Can: always,
+		Run: func(ctx context.Context, system System, scale Scale) (Figures, error) {
+			return measured(system, scale, func(recorder *Recorder) error {
+				return closedLoop(ctx, system, inFlight, valueBytes, recorder)
+			})
+		},
+	}
+}
+
+func pipeline(ctx context.Context, system System, scale Scale, inFlight, batch int) (Figures, error) {
+	return measured(system, scale, func(recorder *Recorder) error {
+		return pipelined(ctx, system, inFlight, batch, valueBytes, recorder)
+	})
+}
+
+// measured adds what the members used of the processor for each write, warm-up included.
+func measured(system System, scale Scale, load func(*Recorder) error) (Figures, error) {
+	recorder := newRecorder(scale.WarmUp, scale.Length)
+	before := processorSeconds(system)
+	err := load(recorder)
+	figures := recorder.figures()
+	writes := figures["rate"] * (scale.WarmUp + scale.Length).Seconds()
+	figures["processor"] = (processorSeconds(system) - before) / max(1, writes) * 1e6
+	return figures, err
+}
+
+func processorSeconds(system System) float64 {
+	seconds := 0.0
+	for _, member := range system.Members() {
+		seconds += member.processorSeconds()
+	}
+	return seconds
+}
+
+// saturate writes as fast as the system can.
+func saturate(ctx context.Context, system System, recorder *Recorder) error {
+	if hasPipeline(system) {
+		return pipelined(ctx, system, 1_024, 256, valueBytes, recorder)
+	}
+	return closedLoop(ctx, system, 256, valueBytes, recorder)
+}
+
+// live also tells how far behind the last subscriber is when the writing ends.
+func live(ctx context.Context, system System, scale Scale) (Figures, error) {
+	const subscribers = 10
+	reading := subscribe(ctx, system, subscribers, false)
+	recorder := newRecorder(scale.WarmUp, scale.Length)
+	var received int64
+	time.AfterFunc(scale.WarmUp, func() { received = -reading.count.Load() })
+	if err := saturate(ctx, system, recorder); err != nil {
+		return nil, err
+	}
+	received += reading.count.Load()
+	end := time.Now()
+	lag := time.Duration(0)
+	for i := range reading.lastAt {
+		lag = max(lag, end.Sub(time.Unix(0, reading.lastAt[i].Load())))
+	}
+	figures := recorder.figures()
+	return Figures{
+		"events": float64(received) / scale.Length.Seconds(), "rate": figures["rate"], "lag": float64(lag.Microseconds()) / 1000,
+	}, reading.stop()
+}
+
+// replay writes until the log is long enough, and reads it from the start.
+func replay(ctx context.Context, system System, scale Scale) (Figures, error) {
+	if err := fill(ctx, system, scale.ReplayEntries); err != nil {
+		return nil, err
+	}
+	figures := Figures{}
+	for _, subscribers := range []int{1, 10} {
+		begin := time.Now()
+		reading := subscribe(ctx, system, subscribers, true)
+		want := int64(subscribers) * int64(scale.ReplayEntries)
+		for reading.count.Load() < want && time.Since(begin) < time.Minute {
+			time.Sleep(time.Millisecond)
+		}
+		seconds := time.Since(begin).Seconds()
+		figures[fmt.Sprintf("events%d", subscribers)] = float64(reading.count.Load()) / seconds
+		if err := reading.stop(); err != nil {
+			return nil, err
+		}
+	}
+	return figures, nil
+}
+
+func fill(ctx context.Context, system System, entries int) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	count := 0
+	err := system.(Pipeliner).Pipeline(ctx, 4_096, 256, stamped(valueBytes), func(time.Time) {
+		count++
+		if count >= entries {
+			cancel()
+		}
+	})
+	return unlessDone(ctx, err)
+}
