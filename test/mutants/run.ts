@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { DIRECTED_FOLDERS, directedTests, type Outcome, run, SIMULATION_COMMAND } from "./commands.ts";
+import { DIRECTED_FOLDERS, directedTests, type Outcome, run, runDirected, SIMULATION_COMMAND } from "./commands.ts";
 import { mutants } from "./list.ts";
 import { type Mutant, mutated } from "./mutant.ts";
 import { readSource, Scratch } from "./scratch.ts";
@@ -98,7 +98,7 @@ async function work(queue: Mutant[]): Promise<void> {
 function judge(mutant: Mutant, scratch: Scratch): Promise<Verdict> {
   const files = options.matrix ? DIRECTED_FOLDERS : mutant.caughtBy;
   return scratch.with(mutant, async () => {
-    const directed = files.length === 0 ? undefined : await run(directedTests(files), scratch.folder);
+    const directed = files.length === 0 ? undefined : await runDirected(files, scratch.folder);
     const isOpen = options.matrix || directed?.kind !== "failed";
     const simulation = isOpen ? await run(SIMULATION_COMMAND, scratch.folder) : undefined;
     return { mutant, directed, simulation };
