@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -110,12 +111,12 @@ func live(ctx context.Context, system System, scale Scale) (Figures, error) {
 	const subscribers = 10
 	reading := subscribe(ctx, system, subscribers, false)
 	recorder := newRecorder(scale.WarmUp, scale.Length)
-	var received int64
-	time.AfterFunc(scale.WarmUp, func() { received = -reading.count.Load() })
+	var warm atomic.Int64
+	time.AfterFunc(scale.WarmUp, func() { warm.Store(reading.count.Load()) })
 	if err := saturate(ctx, system, recorder); err != nil {
 		return nil, err
 	}
-	received += reading.count.Load()
+	received := reading.count.Load() - warm.Load()
 	end := time.Now()
 	lag := time.Duration(0)
 	for i := range reading.lastAt {
@@ -139,6 +140,9 @@ func replay(ctx context.Context, system System, scale Scale) (Figures, error) {
 		want := int64(subscribers) * int64(scale.ReplayEntries)
 		for reading.count.Load() < want && time.Since(begin) < time.Minute {
 			time.Sleep(time.Millisecond)
+		}
+		if count := reading.count.Load(); count < want {
+			return nil, fmt.Errorf("only %d of %d entries were read within a minute", count, want)
 		}
 		seconds := time.Since(begin).Seconds()
 		figures[fmt.Sprintf("events%d", subscribers)] = float64(reading.count.Load()) / seconds

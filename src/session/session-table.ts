@@ -57,7 +57,7 @@ export class SessionTable {
   /** All sessions are in a list, in the order of their latest entries. */
   #oldest: Listed | undefined;
   #newest: Listed | undefined;
-  /** The oldest one whose latest entry is remembered; of those before it no entry is. */
+  /** Of those before it no entry is remembered. */
   #oldestActive: Listed | undefined;
   /** Called before a session changes. */
   onChange: (session: Session) => void = () => {};
@@ -75,7 +75,7 @@ export class SessionTable {
     for (let session = this.#oldest; session !== undefined; session = session.newer) yield session;
   }
 
-  /** The entry at `entry` was proposed with `id`. */
+  /** The entry at `index` was proposed with this id. */
   add({ clientId, sequence }: ProposalId, { index, term }: EntryId): void {
     assert(index > (this.#newest?.lastIndex ?? 0), `entry ${index} is added to the sessions after a later one`);
     const session = this.#byClientId.get(clientId) ?? newSession(clientId);
