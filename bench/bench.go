@@ -81,6 +81,9 @@ func (b *Bench) runSystem(ctx context.Context, starter Starter) error {
 		return err
 	}
 	defer system.Close()
+	if err := warmUp(ctx, system, b.scale); err != nil {
+		return fmt.Errorf("warm-up: %w", err)
+	}
 	for _, work := range b.works {
 		if !work.Can(system) {
 			continue
