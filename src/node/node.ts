@@ -16,6 +16,8 @@ import type {
   ReadIndexResult,
   StateEvent,
 } from "./api.ts";
+import { Applied } from "./applied.ts";
+import { CommitNews } from "./commit-news.ts";
 import { nodeState, peerStatuses, stateEvent } from "./describe.ts";
 import { cannotGoOn, draining } from "./failures.ts";
 import type { Handshaker } from "./handshake.ts";
@@ -47,12 +49,12 @@ export class Node implements NodeApi, TransportListener {
   readonly #ticker: Ticker;
   readonly #watch: Watch;
   readonly #readiness: Readiness;
-  readonly #appliedListeners = new Set<() => void>();
+  readonly #applied: Applied;
+  readonly #commitNews: CommitNews;
   #transport: Transport | undefined;
   #inputs: Input[] = [];
   #isTurnDue = false;
   #diskTurns = 0;
-  #announcedApplied: number;
   #logId: Uint8Array = new Uint8Array(0);
   #isDraining = false;
   #onDrained: (() => void) | undefined;
@@ -65,7 +67,8 @@ export class Node implements NodeApi, TransportListener {
     this.#raft = new Raft(raftOptions(options, ports.random, encodeFrame), storage.recovered);
     const sessions = new Sessions(this.#raft, storage, options, () => this.#schedule());
     this.#requests = new Requests(this.#raft, sessions, options);
-    this.#announcedApplied = this.#raft.lastApplied;
+    this.#applied = new Applied(this.#raft, () => this.#learnLogId());
+    this.#commitNews = new CommitNews(this.#raft, clock, () => this.#schedule());
     // After a pause a node first listens for a while before it concludes that everybody else is silent.
     const maxCatchUpTicks = Math.ceil(this.#raft.options.electionTimeoutMinTicks / 4);
     this.#ticker = new Ticker(clock, options.tickMs, maxCatchUpTicks, (count) => this.#onTicks(count));
@@ -97,7 +100,7 @@ export class Node implements NodeApi, TransportListener {
     this.#isDraining = true;
     this.#onDrained = done;
     this.#requests.drain();
-    this.#tellApplied();
+    this.#applied.tell();
     this.#maybeDrained();
   }
 
@@ -155,8 +158,7 @@ export class Node implements NodeApi, TransportListener {
   }
 
   onApplied(listener: () => void): () => void {
-    this.#appliedListeners.add(listener);
-    return () => this.#appliedListeners.delete(listener);
+    return this.#applied.add(listener);
   }
 
   termAt(index: number): number | undefined {
@@ -220,13 +222,15 @@ export class Node implements NodeApi, TransportListener {
     this.#inputs = [];
     for (const input of inputs) this.#raft.step(input);
     this.#requests.step(this.#diskTurns, this.#transport, nowMs);
-    const ready = this.#raft.takeReady(this.#diskTurns < MAX_DISK_TURNS);
-    if (ready.write !== undefined) this.#write(ready.write);
+    const ready = this.#raft.takeReady(this.#diskTurns < MAX_DISK_TURNS, this.#commitNews.due);
+    // The way to the others and their disks is the longer one.
     for (const message of ready.messages) this.#transport.send(message);
+    if (ready.write !== undefined) this.#write(ready.write);
     for (const fetch of ready.fetches) this.#fetch(fetch);
     this.#requests.onReady(ready);
     this.#readiness.onTurn(nowMs);
-    if (this.#raft.lastApplied > this.#announcedApplied) this.#onAppliedRose();
+    this.#commitNews.onTurn();
+    this.#applied.onTurn();
     const event = this.#watch.maybeChange(stateEvent(this.#raft, this.#members));
     if (event !== undefined) this.#ports.onStateEvent(event);
     this.#maybeDrained();
@@ -251,22 +255,12 @@ export class Node implements NodeApi, TransportListener {
     );
   }
 
-  #onAppliedRose(): void {
-    if (this.#announcedApplied === 0) this.#learnLogId();
-    this.#announcedApplied = this.#raft.lastApplied;
-    this.#tellApplied();
-  }
-
-  #tellApplied(): void {
-    for (const listener of this.#appliedListeners) listener();
-  }
-
   /** The log's first entry, now that it is committed, gives it its identity. */
   #learnLogId(): void {
     this.readLog(1, 1, 1, (result) => {
       this.#logId = logIdOf(result);
       // Subscribers that name a log wait for it.
-      this.#tellApplied();
+      this.#applied.tell();
     });
   }
 

@@ -150,12 +150,13 @@ export class Raft {
 
   /**
    * What there is to do after the inputs since the last call. With `mayWrite` false the disk is given nothing now: what
-   * there is to write, and every message that waits for it, goes with a later Ready.
+   * there is to write, and every message that waits for it, goes with a later Ready. Commits beyond `commitToTell` are
+   * told to the others only along with entries and heartbeats.
    */
-  takeReady(mayWrite = true): Ready {
+  takeReady(mayWrite = true, commitToTell = Number.POSITIVE_INFINITY): Ready {
     maybeCommit(this);
     takeReads(this);
-    replicate(this);
+    replicate(this, commitToTell);
     const write = mayWrite ? this.durability.takeWrite(this.nowTicks) : undefined;
     this.lastApplied = Math.max(this.lastApplied, Math.min(this.commitIndex, this.durability.index));
     this.log.evict(this.lastApplied, this.options.cacheBytes);

@@ -109,15 +109,22 @@ export function onUnreachable(raft: Raft, member: NodeId): void {
   progress.heartbeatDue = false;
 }
 
-/** Composes what is to be sent, for all inputs of a turn together. */
-export function replicate(raft: Raft): void {
+/** Composes what is to be sent, for all inputs of a turn together. Of commits up to `commitToTell` all members are told. */
+export function replicate(raft: Raft, commitToTell: number): void {
   const { role } = raft;
   if (role.kind !== "leader") return;
   for (const progress of role.progress.values()) {
     if (progress.mode.kind === "replicate") sendPipelined(raft, role, progress);
     else if (progress.mode.sent === undefined && progress.heartbeatDue) sendProbe(raft, role, progress);
-    if (progress.heartbeatDue || isCommitNews(raft, progress)) sendAppend(raft, role, progress, []);
+    if (progress.heartbeatDue || isCommitNews(raft, progress, commitToTell)) sendAppend(raft, role, progress, []);
   }
+}
+
+/** Whether a leader has members that have everything, but don't know that it is committed up to `index`. */
+export function isCommitUntold(raft: Raft, index: number): boolean {
+  const { role } = raft;
+  if (role.kind !== "leader") return false;
+  return [...role.progress.values()].some((progress) => isCommitNews(raft, progress, index));
 }
 
 /** Entries go along when they are at hand: they usually fit, and save a round trip. */
@@ -141,9 +148,10 @@ function hasWindow(raft: Raft, { mode }: Progress): boolean {
   );
 }
 
-/** A follower that has everything learns at once that it is committed, so that its service does. */
-function isCommitNews(raft: Raft, progress: Progress): boolean {
-  return progress.mode.kind === "replicate" && progress.sentCommit < Math.min(raft.commitIndex, progress.next - 1);
+/** Entries bring the news of a commit along; a member that has everything is told without them, so that its service knows. */
+function isCommitNews(raft: Raft, progress: Progress, index: number): boolean {
+  const toTell = Math.min(index, raft.commitIndex, progress.next - 1);
+  return progress.mode.kind === "replicate" && progress.sentCommit < toTell;
 }
 
 function fetch(raft: Raft, progress: Progress): void {
