@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option } from "commander";
 import { parseAddress } from "../config/address.ts";
-import { SidecarClient } from "../grpc/client.ts";
+import { type NodeView, SidecarClient } from "../grpc/client.ts";
 import { briefly, callFailed, clusterUnreachable } from "./call-error.ts";
 
 /** How long one node gets to answer a question about itself. */
@@ -26,6 +26,15 @@ export function wholeNumber(text: string): number {
   throw new InvalidArgumentError("It must be a whole number from 0.");
 }
 
+/** Reads a whole number of an option that has limits. */
+export function between(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^[0-9]+$/.test(text) && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+  };
+}
+
 /**
  * Uses the first of `addresses` behind which a node answers. Asking for its state first tells "not there" from an
  * outcome that nobody knows, before anything that can't be repeated is sent.
@@ -34,7 +43,7 @@ export async function withCluster<T>(
   addresses: readonly string[],
   use: (client: SidecarClient) => Promise<T>,
 ): Promise<T> {
-  const client = await connect(addresses);
+  const { client } = await connect(addresses);
   try {
     return await use(client);
   } catch (error) {
@@ -44,14 +53,13 @@ export async function withCluster<T>(
   }
 }
 
-/** The caller closes the client. */
-async function connect(addresses: readonly string[]): Promise<SidecarClient> {
+/** The first of `addresses` behind which a node answers, and what it said of itself. The caller closes the client. */
+export async function connect(addresses: readonly string[]): Promise<{ client: SidecarClient; node: NodeView }> {
   const failures: string[] = [];
   for (const address of addresses) {
     const client = new SidecarClient(address);
     try {
-      await client.status(ASK_TIMEOUT_MS);
-      return client;
+      return { client, node: await client.status(ASK_TIMEOUT_MS) };
     } catch (error) {
       client.close();
       failures.push(`${address}: ${briefly(error)}`);

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
+import { between } from "./cluster.ts";
 import { checkPlaces } from "./dev-checks.ts";
 import { DevCluster } from "./dev-cluster.ts";
 import type { DevPlace } from "./dev-node.ts";
@@ -116,12 +117,4 @@ Ctrl-C ends all nodes.
 
 function counted(nodes: number): string {
   return nodes === 1 ? "1 node" : `${nodes} nodes`;
-}
-
-function between(min: number, max: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (/^[0-9]+$/.test(text) && value >= min && value <= max) return value;
-    throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
-  };
 }

@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { benchCommand } from "./bench.ts";
 import { configCommand } from "./config.ts";
 import { devCommand } from "./dev.ts";
 import { EXIT, type ExitCode } from "./exit.ts";
@@ -17,6 +18,7 @@ Start here:
   raft-sidecar propose hello           replicate a command
   raft-sidecar subscribe -o json       every committed command, from the first on
   raft-sidecar status                  who leads, and how far each node is
+  raft-sidecar bench                   how many commands a test cluster takes, and how long each waits
 
 Exit codes: 0 well, 1 refused or failed, 2 wrong usage, 3 the cluster can't be reached, 70 a broken invariant,
 74 storage failed.`;
@@ -44,6 +46,7 @@ function program(): Command {
     logCommand(),
     proposeCommand(),
     subscribeCommand(),
+    benchCommand(),
     configCommand(),
   ];
   for (const command of commands) root.addCommand(command);

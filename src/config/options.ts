@@ -24,7 +24,7 @@ const MiB = 1024 * KiB;
 /**
  * A command travels in messages of at most 2 MiB, whose other fields need far less than 1 KiB.
  */
-const MAX_COMMAND_BYTES = 2 * MiB - KiB;
+export const MAX_COMMAND_BYTES = 2 * MiB - KiB;
 
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 

@@ -6,7 +6,14 @@ import {
   type MessageInitShape,
   type MessageShape,
 } from "@bufbuild/protobuf";
-import { type ChannelOptions, Client, credentials, type ServiceError, status } from "@grpc/grpc-js";
+import {
+  type ChannelOptions,
+  Client,
+  type ClientUnaryCall,
+  credentials,
+  type ServiceError,
+  status,
+} from "@grpc/grpc-js";
 import { ClusterService, type Member } from "../../gen/raft/v1/cluster_pb.js";
 import {
   EntryType,
@@ -20,6 +27,7 @@ import type { Failure } from "../failure.ts";
 import type { ProposalId } from "../raft/types.ts";
 import { conditionsToWire } from "./conditions.ts";
 import { methodDefinition } from "./definition.ts";
+import { ProposalStream, type ProposalStreamEvents } from "./proposal-stream.ts";
 import { failureFrom } from "./status.ts";
 import { indexFromWire, sequenceFromWire, termFromWire, toWire } from "./uint64.ts";
 
@@ -117,6 +125,7 @@ const CHANNEL_OPTIONS: ChannelOptions = {
 export class SidecarClient {
   readonly address: string;
   readonly #client: Client;
+  readonly #unaryCalls = new Set<ClientUnaryCall>();
 
   /** `address` is host:port, or unix:PATH. Dials with the first call. */
   constructor(address: string) {
@@ -140,6 +149,11 @@ export class SidecarClient {
     const request = { command, ...conditionsToWire({ id, expectedTerm }) };
     const { index, term, duplicate } = await this.#unary(LogService.method.propose, request, timeoutMs);
     return { index: indexFromWire(index, "index"), term: termFromWire(term, "term"), duplicate };
+  }
+
+  /** `close` does not end it. */
+  proposeStream(events: ProposalStreamEvents): ProposalStream {
+    return new ProposalStream(this.#client, events);
   }
 
   /** Inclusive; 0 for the first and the last of the log. */
@@ -176,7 +190,9 @@ export class SidecarClient {
     }
   }
 
+  /** Unary calls that are under way end with CANCELLED. */
   close(): void {
+    for (const call of this.#unaryCalls) call.cancel();
     this.#client.close();
   }
 
@@ -187,14 +203,19 @@ export class SidecarClient {
   ): Promise<MessageShape<O>> {
     const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
     return new Promise((resolve, reject) => {
-      this.#client.makeUnaryRequest(
+      const call = this.#client.makeUnaryRequest(
         path,
         requestSerialize,
         responseDeserialize,
         create(method.input, request),
         { deadline: Date.now() + timeoutMs },
-        (error, response) => (error === null ? resolve(response as MessageShape<O>) : reject(new CallFailure(error))),
+        (error, response) => {
+          this.#unaryCalls.delete(call);
+          if (error === null) resolve(response as MessageShape<O>);
+          else reject(new CallFailure(error));
+        },
       );
+      this.#unaryCalls.add(call);
     });
   }
 

@@ -19,7 +19,7 @@ afterAll(async () => {
 const NOBODY = "127.0.0.1:9";
 
 describe("help", () => {
-  it.each(["serve", "dev", "status", "members", "log", "propose", "subscribe", "config print"])(
+  it.each(["serve", "dev", "status", "members", "log", "propose", "subscribe", "bench", "config print"])(
     "%s teaches with examples",
     async (command) => {
       const { code, stdout, stderr } = await runHere([...command.split(" "), "--help"]);
@@ -35,10 +35,18 @@ describe("help", () => {
     expect(stdout).toContain("127.0.0.1:7420");
   });
 
+  it("of bench says what it does to the cluster, and which latency it can tell", async () => {
+    const { stdout } = await runHere(["bench", "--help"]);
+    expect(stdout.replaceAll(/\s+/g, " ")).toContain(
+      "They stay in its log, and every subscriber gets them: use a test",
+    );
+    expect(stdout.replaceAll(/\s+/g, " ")).toContain("is no answer to how long one takes at some rate");
+  });
+
   it("is what the program itself shows, with all commands, and exits 2 when no command was given", async () => {
     const asked = await runHere(["--help"]);
     expect(asked.code).toBe(0);
-    for (const command of ["serve", "dev", "status", "members", "log", "propose", "subscribe", "config"]) {
+    for (const command of ["serve", "dev", "status", "members", "log", "propose", "subscribe", "bench", "config"]) {
       expect(asked.stdout).toMatch(new RegExp(`^  ${command} `, "m"));
     }
     expect((await runHere([])).code).toBe(2);
@@ -61,6 +69,14 @@ describe("wrong usage exits 2 and says what is wrong", () => {
     [["propose", ""], "at least one byte"],
     [["propose", "x", "--client-id", "c"], "--client-id and --sequence together"],
     [["propose", "x", "--sequence", "1"], "--client-id and --sequence together"],
+    [["bench", "--mode", "both"], "Allowed choices are stream, unary"],
+    [["bench", "--in-flight", "0"], "from 1 to 4096"],
+    [["bench", "--rate", "1.5"], "from 1 to 1000000"],
+    [["bench", "--size", "3000000"], "from 1 to 2096128"],
+    [["bench", "--duration", "0"], "from 1 to 86400"],
+    [["bench", "--warm-up", "-1"], "from 0 to 3600"],
+    [["bench", "--timeout-ms", "5"], "from 100 to 600000"],
+    [["bench", "--in-flight", "4096", "--size", "65536"], "--in-flight must be at most 1024"],
     [["serve", "--tick-ms", "0", "--id", "N1"], "--tick-ms: must be a whole number of ms from 1 to 1000"],
     [["serve", "extra"], "too many arguments"],
   ])("%j", async (args, message) => {
@@ -101,7 +117,7 @@ describe("a data directory of dev that can't be made exits 74, and nothing is st
 });
 
 describe("a cluster that can't be reached exits 3", () => {
-  it.each([["propose", "x"], ["members"], ["log"], ["subscribe"], ["status"]])("%s %s", async (...args) => {
+  it.each([["propose", "x"], ["members"], ["log"], ["subscribe"], ["status"], ["bench"]])("%s %s", async (...args) => {
     const { code, stderr } = await runHere([...args.filter((arg) => arg !== undefined), "--address", NOBODY]);
     expect(stderr).toContain("no node of the cluster can be reached");
     expect(stderr).toContain(`${NOBODY}: UNAVAILABLE: connect ECONNREFUSED`);
