@@ -1,12 +1,13 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type ReadLogResponse, ReadLogResponseSchema } from "../../gen/raft/v1/cluster_pb.js";
 import { type ApplyStreamResponse, ApplyStreamResponseSchema } from "../../gen/raft/v1/log_pb.js";
-import { type AppendEntriesRequest, AppendEntriesRequestSchema } from "../../gen/raft/v1/raft_pb.js";
+import { AppendEntriesRequestSchema, AppendEntriesResponseSchema, type Handshake } from "../../gen/raft/v1/raft_pb.js";
 import { decodeFrames, ENTRIES_FIELD } from "../frame/codec.ts";
 import { VarintReader, varintSize, WireType, writeVarint } from "../frame/varint.ts";
 import type { Frame } from "../raft/types.ts";
 import { asBuffer, type Codec } from "./definition.ts";
-import { toWire } from "./uint64.ts";
+import { OrderedFields, textFieldSize, uintFieldSize, writeTextField, writeUintField } from "./ordered-fields.ts";
+import { toWire, type Uint64 } from "./uint64.ts";
 
 /**
  * The messages that carry entries. A frame's bytes are `repeated Entry entries = 3` as protobuf writes it, so they are
@@ -15,21 +16,41 @@ import { toWire } from "./uint64.ts";
  * read here.
  */
 
-/** An AppendEntriesRequest whose entries are frames. `fields.entries` stays empty. */
+/** An AppendEntriesRequest whose entries are frames. */
 export interface AppendRequest {
-  readonly fields: AppendEntriesRequest;
+  readonly fields: AppendFields;
   readonly frames: readonly Frame[];
+}
+
+/** The other fields of an AppendEntriesRequest. */
+export interface AppendFields {
+  readonly term: Uint64;
+  readonly leaderId: string;
+  readonly prevLogIndex: Uint64;
+  readonly prevLogTerm: Uint64;
+  readonly leaderCommit: Uint64;
+  readonly sequence: Uint64;
+  /** In a stream's first message only. */
+  readonly handshake?: Handshake | undefined;
+}
+
+/** An AppendEntriesResponse. */
+export interface AppendAnswer {
+  readonly term: Uint64;
+  readonly success: boolean;
+  readonly matchIndex: Uint64;
+  readonly conflictIndex: Uint64;
+  readonly conflictTerm: Uint64;
+  readonly sequence: Uint64;
+  /** In a stream's first message only. */
+  readonly handshake?: Handshake | undefined;
 }
 
 const ENTRIES_TAG = (ENTRIES_FIELD << 3) | WireType.delimited;
 
-export const appendRequestCodec: Codec = {
-  serialize: ({ fields, frames }: AppendRequest) =>
-    frames.length === 0
-      ? asBuffer(toBinary(AppendEntriesRequestSchema, fields))
-      : withFrames(toBinary(AppendEntriesRequestSchema, fields), frames),
-  deserialize: decodeAppendRequest,
-};
+export const appendRequestCodec: Codec = { serialize: encodeAppendRequest, deserialize: decodeAppendRequest };
+
+export const appendResponseCodec: Codec = { serialize: encodeAppendAnswer, deserialize: decodeAppendAnswer };
 
 /** Answers of ApplyStream; batches come encoded already, by `encodeApplyBatch`. */
 const applyResponseCodec: Codec = {
@@ -48,9 +69,39 @@ const readLogResponseCodec: Codec = {
 /** The codecs by message type, for `serviceDefinition`. */
 export const entryCodecs: Readonly<Record<string, Codec>> = {
   [AppendEntriesRequestSchema.typeName]: appendRequestCodec,
+  [AppendEntriesResponseSchema.typeName]: appendResponseCodec,
   [ApplyStreamResponseSchema.typeName]: applyResponseCodec,
   [ReadLogResponseSchema.typeName]: readLogResponseCodec,
 };
+
+/** A stream's first message, to and fro. */
+export function introductionRequest(handshake: Handshake): AppendRequest {
+  const fields = { term: 0, leaderId: "", prevLogIndex: 0, prevLogTerm: 0, leaderCommit: 0, sequence: 0, handshake };
+  return { fields, frames: [] };
+}
+
+export function introductionAnswer(handshake: Handshake): AppendAnswer {
+  return { term: 0, success: false, matchIndex: 0, conflictIndex: 0, conflictTerm: 0, sequence: 0, handshake };
+}
+
+/** The entries come last, so that what was encoded once is copied once more. */
+function encodeAppendRequest({ fields, frames }: AppendRequest): Buffer {
+  const { term, leaderId, prevLogIndex, prevLogTerm, leaderCommit, sequence, handshake } = fields;
+  // A handshake says all there is to say.
+  if (handshake !== undefined) {
+    return asBuffer(toBinary(AppendEntriesRequestSchema, create(AppendEntriesRequestSchema, { handshake })));
+  }
+  const numbers = [term, prevLogIndex, prevLogTerm, leaderCommit, sequence];
+  const size = numbers.reduce((sum: number, value) => sum + uintFieldSize(value), textFieldSize(leaderId));
+  const out = Buffer.allocUnsafeSlow(size + framesSize(frames));
+  let at = writeTextField(out, writeUintField(out, 0, 1, term), 2, leaderId);
+  at = writeUintField(out, at, 4, prevLogIndex);
+  at = writeUintField(out, at, 5, prevLogTerm);
+  at = writeUintField(out, at, 6, leaderCommit);
+  at = writeUintField(out, at, 7, sequence);
+  writeFrames(out, at, frames);
+  return out;
+}
 
 /** Throws when the bytes are not a message, or its entries not a run of entries. Keeps nothing of `bytes`. */
 export function decodeAppendRequest(bytes: Uint8Array): AppendRequest {
@@ -65,8 +116,48 @@ export function decodeAppendRequest(bytes: Uint8Array): AppendRequest {
   }
   // The frames live long; an own copy keeps them from holding on to whatever else the connection's buffer holds.
   const frames = entries.length === 0 ? [] : decodeFrames(copyRanges(bytes, entries));
-  const rest = entries.length === 0 ? bytes : copyRanges(bytes, others);
-  return { fields: fromBinary(AppendEntriesRequestSchema, rest), frames };
+  return {
+    fields: decodeAppendFields(others.length === 1 ? viewOf(bytes, others) : copyRanges(bytes, others)),
+    frames,
+  };
+}
+
+function decodeAppendFields(bytes: Uint8Array): AppendFields {
+  const fields = new OrderedFields(bytes);
+  const values = {
+    term: fields.uint(1),
+    leaderId: fields.text(2),
+    prevLogIndex: fields.uint(4),
+    prevLogTerm: fields.uint(5),
+    leaderCommit: fields.uint(6),
+    sequence: fields.uint(7),
+  };
+  return fields.isDone ? values : fromBinary(AppendEntriesRequestSchema, bytes);
+}
+
+function encodeAppendAnswer(answer: AppendAnswer): Buffer {
+  const { term, success, matchIndex, conflictIndex, conflictTerm, sequence, handshake } = answer;
+  if (handshake !== undefined) {
+    return asBuffer(toBinary(AppendEntriesResponseSchema, create(AppendEntriesResponseSchema, { handshake })));
+  }
+  const numbers = [term, Number(success), matchIndex, conflictIndex, conflictTerm, sequence];
+  const out = Buffer.allocUnsafe(numbers.reduce((sum: number, value) => sum + uintFieldSize(value), 0));
+  let at = 0;
+  for (const [i, value] of numbers.entries()) at = writeUintField(out, at, i + 1, value);
+  return out;
+}
+
+function decodeAppendAnswer(bytes: Uint8Array): AppendAnswer {
+  const fields = new OrderedFields(bytes);
+  const answer = {
+    term: fields.uint(1),
+    success: fields.uint(2) !== 0,
+    matchIndex: fields.uint(3),
+    conflictIndex: fields.uint(4),
+    conflictTerm: fields.uint(5),
+    sequence: fields.uint(6),
+  };
+  return fields.isDone ? answer : fromBinary(AppendEntriesResponseSchema, bytes);
 }
 
 /** An ApplyStreamResponse with a batch: the frames, commands only, that were found in (prev, last]. */
@@ -123,6 +214,10 @@ function addRange(ranges: Range[], start: number, end: number): void {
   const last = ranges.at(-1);
   if (last?.end === start) last.end = end;
   else ranges.push({ start, end });
+}
+
+function viewOf(bytes: Uint8Array, [range]: readonly Range[]): Uint8Array {
+  return bytes.subarray(range?.start, range?.end);
 }
 
 function copyRanges(bytes: Uint8Array, ranges: readonly Range[]): Uint8Array {

@@ -1,10 +1,8 @@
-import { create } from "@bufbuild/protobuf";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
-import { type AppendEntriesResponse, AppendEntriesResponseSchema } from "../../gen/raft/v1/raft_pb.js";
 import type { TransportListener } from "../node/transport.ts";
 import type * as message from "../raft/message.ts";
 import type { NodeId } from "../raft/types.ts";
-import type { AppendRequest } from "./append-codec.ts";
+import { type AppendAnswer, type AppendRequest, introductionAnswer } from "./append-codec.ts";
 import type { CallContext } from "./calls.ts";
 import type { Malformed } from "./definition.ts";
 import type { Handshakes } from "./handshakes.ts";
@@ -15,11 +13,11 @@ import { refuseMessage } from "./peer-error.ts";
 /** An upper bound of an answer's bytes. */
 const RESPONSE_BYTES = 80;
 
-type Stream = IncomingStream<AppendRequest, AppendEntriesResponse>;
+type Stream = IncomingStream<AppendRequest, AppendAnswer>;
 
 /** The AppendEntries streams that other members hold open to this node, one for each. */
 export class AppendServer {
-  readonly #options: IncomingOptions<AppendRequest, AppendEntriesResponse>;
+  readonly #options: IncomingOptions<AppendRequest, AppendAnswer>;
   /** The newest of each sender: the older ones are ended. */
   readonly #streams = new Map<NodeId, Stream>();
 
@@ -28,7 +26,7 @@ export class AppendServer {
       context,
       handshakes,
       handshakeOf: ({ fields }) => fields.handshake,
-      introduction: (handshake) => create(AppendEntriesResponseSchema, { handshake }),
+      introduction: introductionAnswer,
       onAccepted: (stream, sender) => {
         this.#streams.get(sender)?.end();
         this.#streams.set(sender, stream);
@@ -42,7 +40,7 @@ export class AppendServer {
     };
   }
 
-  serve(call: ServerDuplexStream<AppendRequest | Malformed, AppendEntriesResponse>): void {
+  serve(call: ServerDuplexStream<AppendRequest | Malformed, AppendAnswer>): void {
     new IncomingStream(this.#options, call);
   }
 

@@ -34,8 +34,15 @@ export function faultOfHeaders(headers: IncomingHttpHeaders): Failure | undefine
   return undefined;
 }
 
+/** How long a call may take by its headers; undefined for any time. Headers without fault only. */
+export function timeoutMsOf(headers: IncomingHttpHeaders): number | undefined {
+  const timeout = headers[TIMEOUT];
+  if (timeout === undefined) return undefined;
+  const [, digits = "0", unit = ""] = TIMEOUT_FORM.exec(String(timeout)) ?? [];
+  return Number(digits) * (UNIT_MS.get(unit) ?? 0);
+}
+
 /** grpc-js takes a timeout that is longer than its timers for a negative one. */
 export function shortenTimeout(headers: IncomingHttpHeaders): void {
-  const [, digits = "0", unit = ""] = TIMEOUT_FORM.exec(String(headers[TIMEOUT])) ?? [];
-  if (Number(digits) * (UNIT_MS.get(unit) ?? 0) > MAX_TIMEOUT_S * 1_000) headers[TIMEOUT] = `${MAX_TIMEOUT_S}S`;
+  if ((timeoutMsOf(headers) ?? 0) > MAX_TIMEOUT_S * 1_000) headers[TIMEOUT] = `${MAX_TIMEOUT_S}S`;
 }

@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import { type Deadline, type handleUnaryCall, Metadata, type ServerUnaryCall } from "@grpc/grpc-js";
+import { type Deadline, Metadata } from "@grpc/grpc-js";
 import { Failure } from "../failure.ts";
 import { Malformed } from "./definition.ts";
 import type { CallError, Translator } from "./status.ts";
@@ -33,23 +33,31 @@ export interface WriteLimits {
 
 const CLIENT_LIMITS: WriteLimits = { bytes: 1024 * 1024, messages: 16 };
 
+/** What a unary handler may know of its call. */
+export interface UnaryCall<I> {
+  readonly request: I | Malformed;
+  getDeadline(): Deadline;
+}
+
+/** Serves the calls of a unary method, by grpc-js or without it. */
+export type UnaryHandler<I, O, C extends UnaryCall<I> = UnaryCall<I>> = (
+  call: C,
+  answer: (error: CallError | null, response?: O) => void,
+) => void;
+
 /**
  * A unary handler. `handle` answers once, with the response or the error; what it throws becomes a status, too. The
  * answer to a call that has ended is dropped.
  */
-export function unary<I, O>(
+export function unary<I, O, C extends UnaryCall<I> = UnaryCall<I>>(
   context: CallContext,
-  handle: (request: I, done: (result: O | Error) => void, call: ServerUnaryCall<I, O>) => void,
-): handleUnaryCall<I | Malformed, O> {
-  return (call, callback) => {
-    const fail = (error: unknown): void => callback(context.translator.callError(error));
+  handle: (request: I, done: (result: O | Error) => void, call: C) => void,
+): UnaryHandler<I, O, C> {
+  return (call, answer) => {
+    const fail = (error: unknown): void => answer(context.translator.callError(error));
     try {
       const request = wellFormed(call.request);
-      handle(
-        request,
-        (result) => (result instanceof Error ? fail(result) : callback(null, result)),
-        call as ServerUnaryCall<I, O>,
-      );
+      handle(request, (result) => (result instanceof Error ? fail(result) : answer(null, result)), call);
     } catch (error) {
       fail(error);
     }

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import type { handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
+import type { UntypedServiceImplementation } from "@grpc/grpc-js";
 import {
   type GetStatusRequest,
   type GetStatusResponse,
@@ -13,8 +13,7 @@ import {
 import type { ApplyHub } from "../apply/hub.ts";
 import type { NodeApi } from "../node/api.ts";
 import type { NodeId } from "../raft/types.ts";
-import { type CallContext, unary } from "./calls.ts";
-import type { Malformed } from "./definition.ts";
+import { type CallContext, type UnaryHandler, unary } from "./calls.ts";
 import { readLog } from "./read-log.ts";
 import { toGetStateResponse } from "./state.ts";
 import { toWire } from "./uint64.ts";
@@ -47,7 +46,7 @@ export function clusterService(context: CallContext, options: ClusterServiceOpti
 function getStatus(
   context: CallContext,
   { node, hub, version }: ClusterServiceOptions,
-): handleUnaryCall<GetStatusRequest | Malformed, GetStatusResponse> {
+): UnaryHandler<GetStatusRequest, GetStatusResponse> {
   return unary(context, (_request, done) => {
     const status = node.status();
     const response = create(GetStatusResponseSchema, {
@@ -76,7 +75,7 @@ function getStatus(
 function listMembers(
   context: CallContext,
   { node, connection }: ClusterServiceOptions,
-): handleUnaryCall<ListMembersRequest | Malformed, ListMembersResponse> {
+): UnaryHandler<ListMembersRequest, ListMembersResponse> {
   return unary(context, (_request, done) => {
     const self = node.state().id;
     const members = node.members().map(({ id, peerAddress, clientAddress, incarnation }) => ({

@@ -1,23 +1,27 @@
-import type { ProposeRequest } from "../../gen/raft/v1/log_pb.js";
 import type { ProposalConditions } from "../../gen/raft/v1/raft_pb.js";
 import type { Failure } from "../failure.ts";
 import { MAX_CLIENT_ID_BYTES } from "../frame/codec.ts";
 import { type Conditions, NO_CONDITIONS } from "../node/api.ts";
-import { invalidArgument, sequenceFromWire, termFromWire, toWire } from "./uint64.ts";
+import { invalidArgument, sequenceFromWire, termFromWire, toWire, type Uint64 } from "./uint64.ts";
 
-type Fields = Pick<ProposeRequest, "clientId" | "sequence" | "expectedTerm">;
+interface Fields {
+  readonly clientId: string;
+  readonly sequence: Uint64;
+  readonly expectedTerm: Uint64;
+}
 
 /** What the decoder puts in the place of bytes that are not UTF-8. */
 const REPLACEMENT = "\ufffd";
 
 /** With what a command is proposed. `path` is where the fields stand. Throws INVALID_ARGUMENT. */
 export function conditionsFromWire({ clientId, sequence, expectedTerm }: Fields, path = ""): Conditions {
-  if (clientId === "" && sequence === 0n && expectedTerm === 0n) return NO_CONDITIONS;
+  const hasId = clientId !== "" || Number(sequence) !== 0;
+  if (!hasId && Number(expectedTerm) === 0) return NO_CONDITIONS;
   const term = termFromWire(expectedTerm, `${path}expected_term`);
-  if (clientId === "" && sequence === 0n) return { id: undefined, expectedTerm: term };
+  if (!hasId) return { id: undefined, expectedTerm: term };
   const refusal = refuseClientId(clientId, `${path}client_id`);
   if (refusal !== undefined) throw refusal;
-  if (sequence === 0n) throw invalidArgument(`${path}sequence`, "must be 1 or above with a client_id");
+  if (Number(sequence) === 0) throw invalidArgument(`${path}sequence`, "must be 1 or above with a client_id");
   return { id: { clientId, sequence: sequenceFromWire(sequence, `${path}sequence`) }, expectedTerm: term };
 }
 

@@ -5,10 +5,13 @@ import {
   type IncomingHttpHeaders,
   type ServerHttp2Stream,
 } from "node:http2";
-import type { Server, ServiceDefinition } from "@grpc/grpc-js";
+import type { Server, ServiceDefinition, UntypedServiceImplementation } from "@grpc/grpc-js";
 import { assert } from "../assert.ts";
 import { Failure } from "../failure.ts";
 import { faultOfHeaders, shortenTimeout } from "./call-headers.ts";
+import { type AnyUnaryHandler, directUnary, type StreamHandler } from "./direct-unary.ts";
+import { answerWithStatus } from "./http2-status.ts";
+import { MAX_RECEIVE_BYTES } from "./listener.ts";
 import type { Log } from "./log.ts";
 import { Refusals } from "./refusals.ts";
 import { callErrorOf, type LeaderHint } from "./status.ts";
@@ -64,6 +67,7 @@ export class FrontDoor {
   readonly #options: FrontDoorOptions;
   readonly #refusals: Refusals;
   readonly #methods = new Map<string, { readonly isStream: boolean; readonly isRequestStream: boolean }>();
+  readonly #direct = new Map<string, StreamHandler>();
   readonly #calls = new Map<ServerHttp2Stream, OpenCall>();
   readonly #streamsOf = new WeakMap<Http2Session, number>();
   #streams = 0;
@@ -87,21 +91,30 @@ export class FrontDoor {
     };
   }
 
+  /** Has a service's unary methods of these names served without grpc-js, which knows them as well. */
+  serve(definition: ServiceDefinition, implementation: UntypedServiceImplementation, names: readonly string[]): void {
+    for (const name of names) {
+      const { [name]: method } = definition;
+      const { [name]: handle } = implementation;
+      assert(method !== undefined && handle !== undefined, `there is no method ${name} to serve`);
+      this.#direct.set(method.path, directUnary(method, handle as AnyUnaryHandler, MAX_RECEIVE_BYTES));
+    }
+  }
+
   /** Guards all addresses that `server` listens on by now. */
   guard(server: Server): void {
     for (const http2Server of http2ServersOf(server)) {
       http2Server.maxConnections = this.#options.limits.maxConnections;
       http2Server.on("drop", (dropped) => this.#onDrop(dropped));
-      const handlers = http2Server.listeners("stream") as ((
-        stream: ServerHttp2Stream,
-        headers: IncomingHttpHeaders,
-      ) => void)[];
+      const [grpcJs, ...others] = http2Server.listeners("stream") as StreamHandler[];
+      assert(grpcJs !== undefined && others.length === 0, "grpc-js is who listens to the streams");
       http2Server.removeAllListeners("stream");
       http2Server.on("stream", (stream, headers) => {
         const call = this.#admit(stream, headers);
         if (call === undefined) return;
-        for (const handle of handlers) handle(stream, headers);
-        // Only now that grpc-js has paused the stream does one listener more set nothing in motion.
+        const handle = this.#directHandlerOf(headers) ?? grpcJs;
+        handle(stream, headers);
+        // Only now that the stream is in good hands does one listener more set nothing in motion.
         stream.on("data", (chunk: Buffer) => this.#onData(stream, call, chunk));
       });
     }
@@ -110,6 +123,12 @@ export class FrontDoor {
 
   close(): void {
     clearInterval(this.#timer);
+  }
+
+  /** What is no gRPC is refused by grpc-js. */
+  #directHandlerOf(headers: IncomingHttpHeaders): StreamHandler | undefined {
+    if (headers["content-type"]?.startsWith("application/grpc") !== true) return undefined;
+    return this.#direct.get(headers[":path"] ?? "");
   }
 
   #onDrop(dropped: { readonly remoteAddress?: string } | undefined): void {
@@ -201,19 +220,8 @@ export class FrontDoor {
 
   /** Answers with a status, and takes nothing more. */
   #refuse(stream: ServerHttp2Stream, failure: Failure): void {
-    const { code, details, metadata } = callErrorOf(failure, this.#options.leader());
     stream.on("error", () => {});
-    stream.respond(
-      {
-        ":status": 200,
-        "content-type": "application/grpc+proto",
-        "grpc-status": String(code),
-        "grpc-message": encodeURI(details),
-        ...metadata.toHttp2Headers(),
-      },
-      { endStream: true },
-    );
-    stream.close(constants.NGHTTP2_NO_ERROR);
+    answerWithStatus(stream, callErrorOf(failure, this.#options.leader()));
   }
 }
 

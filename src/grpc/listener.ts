@@ -25,7 +25,7 @@ const UNIX = "unix:";
 const DRAINING = new Failure("DRAINING", "this node shuts down; go on with any other");
 
 /** Above the largest message that we accept, so that our own check answers first. */
-const MAX_RECEIVE_BYTES = 8 * 1024 * 1024;
+export const MAX_RECEIVE_BYTES = 8 * 1024 * 1024;
 
 const SERVER_OPTIONS: ServerOptions = {
   "grpc.max_receive_message_length": MAX_RECEIVE_BYTES,

@@ -1,8 +1,5 @@
 import { create } from "@bufbuild/protobuf";
 import {
-  AppendEntriesRequestSchema,
-  type AppendEntriesResponse as AppendEntriesResponseProto,
-  AppendEntriesResponseSchema,
   type Handshake,
   type RequestVoteRequest as RequestVoteRequestProto,
   RequestVoteRequestSchema,
@@ -11,8 +8,8 @@ import {
 } from "../../gen/raft/v1/raft_pb.js";
 import type { AppendEntries, AppendEntriesResponse, RequestVote, RequestVoteResponse } from "../raft/message.ts";
 import type { EntryId, NodeId } from "../raft/types.ts";
-import type { AppendRequest } from "./append-codec.ts";
-import { indexFromWire, invalidArgument, termFromWire, toWire } from "./uint64.ts";
+import type { AppendAnswer, AppendRequest } from "./append-codec.ts";
+import { indexFromWire, invalidArgument, termFromWire, toWire, type Uint64 } from "./uint64.ts";
 
 /**
  * The core's messages as the peers' protobuf messages. What is read from the wire is checked for ranges and for its
@@ -60,15 +57,9 @@ export function fromRequestVoteResponse(proto: RequestVoteResponseProto, request
 }
 
 export function toAppendEntries(message: AppendEntries): AppendRequest {
-  const fields = create(AppendEntriesRequestSchema, {
-    term: toWire(message.term),
-    leaderId: message.from,
-    prevLogIndex: toWire(message.prev.index),
-    prevLogTerm: toWire(message.prev.term),
-    leaderCommit: toWire(message.leaderCommit),
-    sequence: toWire(message.sequence),
-  });
-  return { fields, frames: message.frames };
+  const { term, from, prev, leaderCommit, sequence, frames } = message;
+  const fields = { term, leaderId: from, prevLogIndex: prev.index, prevLogTerm: prev.term, leaderCommit, sequence };
+  return { fields, frames };
 }
 
 export function fromAppendEntries({ fields, frames }: AppendRequest, sender: NodeId, self: NodeId): AppendEntries {
@@ -85,22 +76,13 @@ export function fromAppendEntries({ fields, frames }: AppendRequest, sender: Nod
   };
 }
 
-export function toAppendEntriesResponse(message: AppendEntriesResponse): AppendEntriesResponseProto {
-  return create(AppendEntriesResponseSchema, {
-    term: toWire(message.term),
-    success: message.success,
-    matchIndex: toWire(message.match),
-    conflictIndex: toWire(message.conflict?.index ?? 0),
-    conflictTerm: toWire(message.conflict?.term ?? 0),
-    sequence: toWire(message.sequence),
-  });
+export function toAppendEntriesResponse(message: AppendEntriesResponse): AppendAnswer {
+  const { term, success, match, conflict, sequence } = message;
+  const [conflictIndex, conflictTerm] = [conflict?.index ?? 0, conflict?.term ?? 0];
+  return { term, success, matchIndex: match, conflictIndex, conflictTerm, sequence };
 }
 
-export function fromAppendEntriesResponse(
-  proto: AppendEntriesResponseProto,
-  sender: NodeId,
-  self: NodeId,
-): AppendEntriesResponse {
+export function fromAppendEntriesResponse(proto: AppendAnswer, sender: NodeId, self: NodeId): AppendEntriesResponse {
   return {
     kind: "appendEntriesResponse",
     from: sender,
@@ -110,19 +92,19 @@ export function fromAppendEntriesResponse(
     match: indexFromWire(proto.matchIndex, "match_index"),
     // Without a sequence it rejects an earlier term's request as a whole, and hints at nothing.
     conflict:
-      proto.success || proto.sequence === 0n
+      proto.success || Number(proto.sequence) === 0
         ? undefined
         : entryId(proto.conflictIndex, "conflict_index", proto.conflictTerm, "conflict_term"),
     sequence: indexFromWire(proto.sequence, "sequence"),
   };
 }
 
-function entryId(index: bigint, indexField: string, term: bigint, termField: string): EntryId {
+function entryId(index: Uint64, indexField: string, term: Uint64, termField: string): EntryId {
   return { index: indexFromWire(index, indexField), term: termFromWire(term, termField) };
 }
 
 /** The term of an election or of a leader: no node has either in term 0. */
-function electedTerm(term: bigint): number {
+function electedTerm(term: Uint64): number {
   const number = termFromWire(term, "term");
   if (number === 0) throw invalidArgument("term", "must be at least 1");
   return number;

@@ -1,8 +1,5 @@
-import { create } from "@bufbuild/protobuf";
 import { type ChannelOptions, Client, credentials } from "@grpc/grpc-js";
 import {
-  AppendEntriesRequestSchema,
-  type AppendEntriesResponse,
   RaftService,
   type RequestVoteRequest as RequestVoteRequestProto,
   type RequestVoteResponse as RequestVoteResponseProto,
@@ -11,7 +8,7 @@ import { Failure } from "../failure.ts";
 import type { ForwardOutcome, ForwardRequest, TransportListener } from "../node/transport.ts";
 import type { AppendEntries, RequestVote } from "../raft/message.ts";
 import type { NodeId } from "../raft/types.ts";
-import { type AppendRequest, entryCodecs, framesSize } from "./append-codec.ts";
+import { type AppendAnswer, type AppendRequest, entryCodecs, framesSize, introductionRequest } from "./append-codec.ts";
 import type { PeerConnection } from "./cluster-service.ts";
 import { methodDefinition } from "./definition.ts";
 import { DialedStream, type StreamEnd } from "./dialed-stream.ts";
@@ -69,7 +66,7 @@ export class PeerClient {
   readonly #options: PeerClientOptions;
   #client: Client;
   readonly #forwards: ForwardClient;
-  #stream: DialedStream<AppendRequest, AppendEntriesResponse> | undefined;
+  #stream: DialedStream<AppendRequest, AppendAnswer> | undefined;
   #redialTimer: NodeJS.Timeout | undefined;
   #met = false;
   #error = "not connected yet";
@@ -127,12 +124,12 @@ export class PeerClient {
 
   #dial(): void {
     const { self, member, handshakes, listener } = this.#options;
-    this.#stream = new DialedStream<AppendRequest, AppendEntriesResponse>({
+    this.#stream = new DialedStream<AppendRequest, AppendAnswer>({
       client: this.#client,
       method: APPEND_METHOD,
       member,
       handshakes,
-      introduction: (handshake) => ({ fields: create(AppendEntriesRequestSchema, { handshake }), frames: [] }),
+      introduction: introductionRequest,
       handshakeOf: (response) => response.handshake,
       onOpen: () => this.#onOpen(),
       onMessage: (response) => {

@@ -1,12 +1,4 @@
-import { create } from "@bufbuild/protobuf";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
-import {
-  type ProposeItem,
-  type ProposeResult,
-  type ProposeStreamRequest,
-  type ProposeStreamResponse,
-  ProposeStreamResponseSchema,
-} from "../../gen/raft/v1/log_pb.js";
 import { Failure } from "../failure.ts";
 import type { CommandOutcome, Conditions, NodeApi, ProposalResult } from "../node/api.ts";
 import { stopped } from "../node/failures.ts";
@@ -15,8 +7,8 @@ import { type CallContext, deadlineOnNodeClock, StreamReader, StreamWriter, send
 import { conditionsFromWire, someConditions } from "./conditions.ts";
 import type { Malformed } from "./definition.ts";
 import { type ProposeLimits, refuseCommand } from "./propose.ts";
-import { toProposeResult } from "./propose-result.ts";
-import { invalidArgument } from "./uint64.ts";
+import type { ItemProposal, ItemProposals, ItemResult } from "./propose-codec.ts";
+import { invalidArgument, type Uint64 } from "./uint64.ts";
 
 /** Items and bytes of a stream that have no answer on the connection yet: at either the server stops reading. */
 const MAX_ITEMS_IN_FLIGHT = 4_096;
@@ -32,11 +24,11 @@ const RESULT_BYTES = 42;
 
 /** An item that can be proposed. */
 interface Accepted {
-  readonly item: ProposeItem;
+  readonly item: ItemProposal;
   readonly conditions: Conditions;
 }
 
-type Call = ServerDuplexStream<ProposeStreamRequest | Malformed, ProposeStreamResponse>;
+type Call = ServerDuplexStream<ItemProposals | Malformed, readonly ItemResult[]>;
 
 /** Serves one ProposeStream. */
 export function proposeStream(context: CallContext, node: NodeApi, limits: ProposeLimits): (call: Call) => void {
@@ -49,9 +41,9 @@ class ProposeStream {
   readonly #limits: ProposeLimits;
   readonly #call: Call;
   readonly #reader: StreamReader;
-  readonly #writer: StreamWriter<ProposeStreamResponse>;
+  readonly #writer: StreamWriter<readonly ItemResult[]>;
   /** Of the items that have no result yet. */
-  readonly #requestIds = new Set<bigint>();
+  readonly #requestIds = new Set<Uint64>();
   /** Of these so many are at the node. */
   #proposed = 0;
   #bytesInFlight = 0;
@@ -59,9 +51,9 @@ class ProposeStream {
   /** With stop_on_error: an item has failed. */
   #hasStopped = false;
   /** With stop_on_error: what came while items before it have no result. */
-  #queue: (readonly ProposeItem[])[] = [];
+  #queue: (readonly ItemProposal[])[] = [];
   /** Results that wait to be written, in one message. */
-  #results: ProposeResult[] = [];
+  #results: ItemResult[] = [];
   #resultBytes = 0;
   #flushScheduled = false;
   /** Set once nothing more is read: how the stream ends when everything is answered. */
@@ -81,7 +73,7 @@ class ProposeStream {
     this.#context.streams.add(this.#call, (failure) => this.#endAfterAnswers(failure));
     const stopWatching = this.#node.onApplied(() => this.#maybeDrain());
     this.#call.once("cancelled", stopWatching);
-    this.#call.on("data", (request: ProposeStreamRequest | Malformed) => this.#onRequest(request));
+    this.#call.on("data", (request: ItemProposals | Malformed) => this.#onRequest(request));
     this.#call.on("end", () => this.#endAfterAnswers(undefined));
     this.#maybeDrain();
   }
@@ -91,7 +83,7 @@ class ProposeStream {
     this.#endAfterAnswers(new Failure("DRAINING", "this node shuts down; go on with any other"));
   }
 
-  #onRequest(request: ProposeStreamRequest | Malformed): void {
+  #onRequest(request: ItemProposals | Malformed): void {
     // What was read ahead when the stream began to end is not proposed.
     if (this.#ending !== undefined || this.#writer.ended) return;
     try {
@@ -121,7 +113,7 @@ class ProposeStream {
   }
 
   /** Proposes the items of one message as one batch, but those that can't be proposed. */
-  #propose(items: readonly ProposeItem[]): void {
+  #propose(items: readonly ItemProposal[]): void {
     const accepted: Accepted[] = [];
     for (const [i, item] of items.entries()) {
       const conditions = this.#conditionsOf(item, `items[${i}].`);
@@ -141,7 +133,7 @@ class ProposeStream {
     });
   }
 
-  #conditionsOf(item: ProposeItem, path: string): Conditions | Failure {
+  #conditionsOf(item: ItemProposal, path: string): Conditions | Failure {
     if (this.#hasStopped) return stopped();
     const refusal = refuseCommand(item.command, this.#limits.maxCommandBytes, `${path}command`);
     if (refusal !== undefined) return refusal;
@@ -153,7 +145,7 @@ class ProposeStream {
     }
   }
 
-  #requireSize(items: readonly ProposeItem[]): void {
+  #requireSize(items: readonly ItemProposal[]): void {
     const maxItems = Math.min(MAX_ITEMS_PER_MESSAGE, this.#limits.maxProposals);
     if (items.length < 1 || items.length > maxItems) {
       throw invalidArgument("items", `must be 1 to ${maxItems} a message, are ${items.length}`);
@@ -169,8 +161,8 @@ class ProposeStream {
    * A second item of the same id can't be answered: its refusal would be taken for the first one's. So nothing of its
    * message is proposed, and the stream ends.
    */
-  #requireUniqueIds(items: readonly ProposeItem[]): void {
-    const ids = new Set<bigint>();
+  #requireUniqueIds(items: readonly ItemProposal[]): void {
+    const ids = new Set<Uint64>();
     for (const [i, { requestId }] of items.entries()) {
       if (ids.has(requestId) || this.#requestIds.has(requestId)) {
         throw invalidArgument(
@@ -190,15 +182,15 @@ class ProposeStream {
   }
 
   /** `stopOnError` as it was when the item was sent. */
-  #settle({ requestId, command }: ProposeItem, stopOnError: boolean, outcome: CommandOutcome): void {
+  #settle({ requestId, command }: ItemProposal, stopOnError: boolean, outcome: CommandOutcome): void {
     this.#requestIds.delete(requestId);
     this.#bytesInFlight -= command.length;
     const isFailure = outcome instanceof Failure;
     if (isFailure && stopOnError) this.#hasStopped = true;
-    this.#push(toProposeResult(requestId, outcome), isFailure ? outcome.message.length : 0);
+    this.#push({ requestId, outcome }, isFailure ? outcome.message.length : 0);
   }
 
-  #push(result: ProposeResult, extraBytes: number): void {
+  #push(result: ItemResult, extraBytes: number): void {
     this.#results.push(result);
     this.#resultBytes += RESULT_BYTES + extraBytes;
     if (this.#flushScheduled) return;
@@ -215,7 +207,7 @@ class ProposeStream {
     if (this.#results.length > 0 && this.#writer.ready) {
       const results = this.#results;
       this.#results = [];
-      this.#writer.write(create(ProposeStreamResponseSchema, { results }), this.#resultBytes);
+      this.#writer.write(results, this.#resultBytes);
       this.#resultBytes = 0;
     }
     this.#maybeEnd();

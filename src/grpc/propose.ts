@@ -1,19 +1,11 @@
 import { create } from "@bufbuild/protobuf";
-import type { handleUnaryCall } from "@grpc/grpc-js";
-import {
-  type ProposeRequest,
-  type ProposeResponse,
-  type ReadIndexRequest,
-  type ReadIndexResponse,
-  ReadIndexResponseSchema,
-} from "../../gen/raft/v1/log_pb.js";
-import { Failure } from "../failure.ts";
-import type { NodeApi } from "../node/api.ts";
+import { type ReadIndexRequest, type ReadIndexResponse, ReadIndexResponseSchema } from "../../gen/raft/v1/log_pb.js";
+import type { Failure } from "../failure.ts";
+import type { CommandOutcome, NodeApi } from "../node/api.ts";
 import { outcomeOf } from "../node/proposal-result.ts";
-import { type CallContext, deadlineOnNodeClock, unary } from "./calls.ts";
+import { type CallContext, deadlineOnNodeClock, type UnaryHandler, unary } from "./calls.ts";
 import { conditionsFromWire, someConditions } from "./conditions.ts";
-import type { Malformed } from "./definition.ts";
-import { toProposeResponse } from "./propose-result.ts";
+import type { Proposal } from "./propose-codec.ts";
 import { invalidArgument, toWire } from "./uint64.ts";
 
 /** What may be proposed. */
@@ -29,7 +21,7 @@ export function propose(
   context: CallContext,
   node: NodeApi,
   { maxCommandBytes }: ProposeLimits,
-): handleUnaryCall<ProposeRequest | Malformed, ProposeResponse> {
+): UnaryHandler<Proposal, CommandOutcome> {
   return unary(context, (request, done, call) => {
     const { command } = request;
     const refusal = refuseCommand(command, maxCommandBytes, "command");
@@ -39,18 +31,12 @@ export function propose(
       conditions: someConditions([conditionsFromWire(request)]),
       deadlineMs: deadlineOnNodeClock(call.getDeadline(), context.nowMs),
       ordered: false,
-      done: (result) => {
-        const outcome = outcomeOf(result, 0);
-        done(outcome instanceof Failure ? outcome : toProposeResponse(outcome));
-      },
+      done: (result) => done(outcomeOf(result, 0)),
     });
   });
 }
 
-export function readIndex(
-  context: CallContext,
-  node: NodeApi,
-): handleUnaryCall<ReadIndexRequest | Malformed, ReadIndexResponse> {
+export function readIndex(context: CallContext, node: NodeApi): UnaryHandler<ReadIndexRequest, ReadIndexResponse> {
   return unary(context, (_request, done, call) => {
     node.readIndex(deadlineOnNodeClock(call.getDeadline(), context.nowMs), (result) => {
       if (result.kind === "failed") return done(result.failure);

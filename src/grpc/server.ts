@@ -18,6 +18,7 @@ import { createServer, type Listener, listen } from "./listener.ts";
 import { type Log, takeGrpcLog } from "./log.ts";
 import { logService } from "./log-service.ts";
 import type { ProposeLimits } from "./propose.ts";
+import { proposeCodecs } from "./propose-codec.ts";
 import { addReflection } from "./reflection.ts";
 import { type LeaderHint, Translator } from "./status.ts";
 import type { GrpcTransport } from "./transport.ts";
@@ -78,7 +79,10 @@ export async function startClientListener(options: ClientListenerOptions): Promi
     progressIntervalMs: options.progressIntervalMs ?? PROGRESS_INTERVAL_MS,
   });
   const health = new Health(node, [LogService.typeName, ClusterService.typeName]);
-  services.addService(serviceDefinition(LogService, entryCodecs), logService(context, node, hub, limits));
+  const logMethods = serviceDefinition(LogService, { ...entryCodecs, ...proposeCodecs });
+  const logHandlers = logService(context, node, hub, limits);
+  services.addService(logMethods, logHandlers);
+  door.serve(logMethods, logHandlers, ["Propose", "ReadIndex"]);
   services.addService(
     serviceDefinition(ClusterService, entryCodecs),
     clusterService(context, { node, hub, version, connection: (member) => transport.connection(member) }),

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import type { handleUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
+import type { ServerWritableStream } from "@grpc/grpc-js";
 import {
   type GetStateRequest,
   type GetStateResponse,
@@ -11,7 +11,7 @@ import {
 } from "../../gen/raft/v1/log_pb.js";
 import { Failure } from "../failure.ts";
 import type { NodeApi, NodeState, RoleName, StateEvent } from "../node/api.ts";
-import { type CallContext, StreamWriter, unary, wellFormed } from "./calls.ts";
+import { type CallContext, StreamWriter, type UnaryHandler, unary, wellFormed } from "./calls.ts";
 import type { Malformed } from "./definition.ts";
 import { toWire } from "./uint64.ts";
 
@@ -28,10 +28,7 @@ const ROLES: Readonly<Record<RoleName, Role>> = {
   leader: Role.LEADER,
 };
 
-export function getState(
-  context: CallContext,
-  node: NodeApi,
-): handleUnaryCall<GetStateRequest | Malformed, GetStateResponse> {
+export function getState(context: CallContext, node: NodeApi): UnaryHandler<GetStateRequest, GetStateResponse> {
   return unary(context, (_request, done) => done(toGetStateResponse(node.state())));
 }
 

@@ -1,5 +1,4 @@
-/** A message's prefix: a flag, and the length in four bytes. */
-const PREFIX_BYTES = 5;
+import { PREFIX_BYTES } from "./message-frame.ts";
 
 /** Follows the messages of one stream, to know how much of one that isn't whole yet is being kept. */
 export class Unfinished {

@@ -1,4 +1,4 @@
-import type { handleUnaryCall, ServerUnaryCall } from "@grpc/grpc-js";
+import type { ServerUnaryCall } from "@grpc/grpc-js";
 import type {
   RequestVoteRequest as RequestVoteRequestProto,
   RequestVoteResponse as RequestVoteResponseProto,
@@ -7,7 +7,7 @@ import { Failure } from "../failure.ts";
 import type { TransportListener } from "../node/transport.ts";
 import type { RequestVote, RequestVoteResponse } from "../raft/message.ts";
 import type { NodeId } from "../raft/types.ts";
-import { type CallContext, unary } from "./calls.ts";
+import { type CallContext, type UnaryHandler, unary } from "./calls.ts";
 import type { Malformed } from "./definition.ts";
 import { type Handshakes, isRefusal } from "./handshakes.ts";
 import { fromRequestVote, toRequestVoteResponse } from "./message-codec.ts";
@@ -24,6 +24,8 @@ interface Waiting {
   readonly done: (result: RequestVoteResponseProto | Error) => void;
 }
 
+type Call = ServerUnaryCall<RequestVoteRequestProto | Malformed, RequestVoteResponseProto>;
+
 /**
  * RequestVote calls of candidates. The core answers, or doesn't, in its own time: an answer belongs to all calls of that
  * candidate for that election.
@@ -33,7 +35,7 @@ export class VoteServer {
   readonly #self: NodeId;
   readonly #listener: TransportListener;
   readonly #waiting = new Set<Waiting>();
-  readonly serve: handleUnaryCall<RequestVoteRequestProto | Malformed, RequestVoteResponseProto>;
+  readonly serve: UnaryHandler<RequestVoteRequestProto, RequestVoteResponseProto, Call>;
 
   constructor(context: CallContext, handshakes: Handshakes, self: NodeId, listener: TransportListener) {
     this.#handshakes = handshakes;
@@ -62,11 +64,7 @@ export class VoteServer {
     }
   }
 
-  #ask(
-    request: RequestVote,
-    done: (result: RequestVoteResponseProto | Error) => void,
-    call: ServerUnaryCall<RequestVoteRequestProto, RequestVoteResponseProto>,
-  ): void {
+  #ask(request: RequestVote, done: (result: RequestVoteResponseProto | Error) => void, call: Call): void {
     if (call.cancelled) return;
     if (this.#waiting.size >= MAX_WAITING) throw undecided("too many votes are being asked for");
     const waiting = { request, done };

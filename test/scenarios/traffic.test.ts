@@ -1,7 +1,5 @@
-import { toBinary } from "@bufbuild/protobuf";
 import { expect } from "vitest";
-import { AppendEntriesRequestSchema, AppendEntriesResponseSchema } from "../../gen/raft/v1/raft_pb.js";
-import { framesSize } from "../../src/grpc/append-codec.ts";
+import { appendRequestCodec, appendResponseCodec } from "../../src/grpc/append-codec.ts";
 import { toAppendEntries, toAppendEntriesResponse } from "../../src/grpc/message-codec.ts";
 import type { Message } from "../../src/raft/message.ts";
 import { names, scenario } from "./lab.ts";
@@ -16,12 +14,10 @@ function requests(sent: readonly Message[]): number {
 /** On the wire. */
 function bytesOf(message: Message): number {
   switch (message.kind) {
-    case "appendEntries": {
-      const { fields, frames } = toAppendEntries(message);
-      return toBinary(AppendEntriesRequestSchema, fields).length + framesSize(frames);
-    }
+    case "appendEntries":
+      return appendRequestCodec.serialize(toAppendEntries(message) as never).length;
     case "appendEntriesResponse":
-      return toBinary(AppendEntriesResponseSchema, toAppendEntriesResponse(message)).length;
+      return appendResponseCodec.serialize(toAppendEntriesResponse(message) as never).length;
     case "requestVote":
     case "requestVoteResponse":
       throw new Error("nobody elects");
