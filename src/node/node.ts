@@ -53,6 +53,8 @@ export class Node implements NodeApi, TransportListener {
   readonly #commitNews: CommitNews;
   #transport: Transport | undefined;
   #inputs: Input[] = [];
+  /** Of the inputs so many are ticks. */
+  #waitingTicks = 0;
   #isTurnDue = false;
   #diskTurns = 0;
   #logId: Uint8Array = new Uint8Array(0);
@@ -191,8 +193,11 @@ export class Node implements NodeApi, TransportListener {
     return this.#endedWith ?? (this.#isDraining ? draining() : undefined);
   }
 
+  /** Most ticks change nothing: they wait for an input that does, or for as many as the core waits for. */
   #onTicks(count: number): void {
-    for (let i = 0; i < count; i++) this.#input({ kind: "tick" });
+    for (let i = 0; i < count; i++) this.#inputs.push({ kind: "tick" });
+    this.#waitingTicks += count;
+    if (this.#waitingTicks >= this.#raft.ticksUntilDue) this.#schedule();
   }
 
   #input(input: Input): void {
@@ -220,6 +225,7 @@ export class Node implements NodeApi, TransportListener {
     const nowMs = this.#ports.clock.nowMs();
     const inputs = this.#inputs;
     this.#inputs = [];
+    this.#waitingTicks = 0;
     for (const input of inputs) this.#raft.step(input);
     this.#requests.step(this.#diskTurns, this.#transport, nowMs);
     const ready = this.#raft.takeReady(this.#diskTurns < MAX_DISK_TURNS, this.#commitNews.due);

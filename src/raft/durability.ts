@@ -81,10 +81,9 @@ export class Durability {
     this.#durableIndex = Math.max(this.#durableIndex, oldest.claim);
   }
 
-  /** Whether the oldest turn in progress has taken at least `limitTicks`. */
-  isOverdue(nowTicks: number, limitTicks: number): boolean {
-    const oldest = this.#turns[0];
-    return oldest !== undefined && nowTicks - oldest.startedTicks >= limitTicks;
+  /** When the oldest turn in progress was started; Infinity when there is none. */
+  get startedTicks(): number {
+    return this.#turns[0]?.startedTicks ?? Number.POSITIVE_INFINITY;
   }
 }
 

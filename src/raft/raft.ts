@@ -11,6 +11,7 @@ import { onReadIndex, takeReads } from "./read-index.ts";
 import type { ProposalOutcome, ReadOutcome, Ready } from "./ready.ts";
 import {
   appendAsLeader,
+  leaderDueAt,
   maybeCommit,
   onAppendEntriesResponse,
   onFetched,
@@ -192,7 +193,19 @@ export class Raft {
 
   /** Whether the disk has kept a turn waiting for the shortest election timeout. */
   get isDiskOverdue(): boolean {
-    return this.durability.isOverdue(this.nowTicks, this.options.electionTimeoutMinTicks);
+    return this.nowTicks >= this.#diskOverdueAt;
+  }
+
+  get #diskOverdueAt(): number {
+    return this.durability.startedTicks + this.options.electionTimeoutMinTicks;
+  }
+
+  /** So many ticks from now the core acts by itself. Fewer may be stepped together with whatever comes next. */
+  get ticksUntilDue(): number {
+    const { role } = this;
+    const dueAt =
+      role.kind === "leader" ? Math.min(leaderDueAt(this, role), this.#diskOverdueAt) : this.electionAtTicks;
+    return dueAt - this.nowTicks;
   }
 
   #onTick(): void {

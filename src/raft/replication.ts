@@ -44,6 +44,11 @@ export function appendAsLeader(
   return first;
 }
 
+/** The tick at which the next heartbeat is due, or the next look at who was in contact. */
+export function leaderDueAt(raft: Raft, role: Leader): number {
+  return Math.min(role.heartbeatTicks + raft.options.heartbeatTicks, role.contactUntilTicks);
+}
+
 export function onLeaderTick(raft: Raft, role: Leader): void {
   // What a leader with a hung disk acknowledges rests on the others alone; somebody whose disk works shall lead.
   if (raft.isDiskOverdue) return becomeFollower(raft, raft.currentTerm, "");

@@ -119,6 +119,8 @@ export class OpenDirectory implements Storage {
   }
 
   write(write: DiskWrite, done: () => void): void {
+    this.#counters.add("disk turns");
+    this.#counters.add("frames written", write.frames.length);
     const apply = (): void => this.#directory.log.apply(write);
     this.#enqueue({ what: () => describe(write), takesSpace: write.frames.length > 0, apply, done });
   }

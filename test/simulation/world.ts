@@ -154,6 +154,7 @@ export class World {
 
   afterTurn(process: Process): void {
     this.trace.note(EVENTS.turn, process.host.index, this.nowMs);
+    this.counters.add("turns");
     const { elections } = this.properties;
     this.properties.afterTurn(process.seen);
     if (this.properties.elections === elections) return;

@@ -11,8 +11,8 @@ export const nodes: readonly Mutant[] = [
   },
   {
     name: "a-listener-for-what-is-applied-is-kept",
-    file: "src/node/node.ts",
-    find: "return () => this.#appliedListeners.delete(listener);",
+    file: "src/node/applied.ts",
+    find: "return () => this.#listeners.delete(listener);",
     replace: "return () => {};",
     caughtBy: ["test/node/listeners.test.ts"],
   },
@@ -74,9 +74,9 @@ export const nodes: readonly Mutant[] = [
   },
   {
     name: "a-node-does-not-say-that-more-is-applied",
-    file: "src/node/node.ts",
-    find: "    this.#announcedApplied = this.#raft.lastApplied;\n    this.#tellApplied();",
-    replace: "    this.#announcedApplied = this.#raft.lastApplied;",
+    file: "src/node/applied.ts",
+    find: "    this.#announced = lastApplied;\n    this.tell();",
+    replace: "    this.#announced = lastApplied;",
     caughtBy: ["test/node/node.test.ts"],
   },
   {
@@ -170,5 +170,33 @@ export const nodes: readonly Mutant[] = [
     find: 'const isElect = role.kind === "leader" && commitIndex < role.noOpIndex;',
     replace: 'const isElect = role.kind === "leader" && commitIndex < 0;',
     caughtBy: ["test/node/node.test.ts"],
+  },
+  {
+    name: "every-tick-is-a-turn",
+    file: "src/node/node.ts",
+    find: "if (this.#waitingTicks >= this.#raft.ticksUntilDue) this.#schedule();",
+    replace: "this.#schedule();",
+    caughtBy: ["test/scenarios/cost.test.ts"],
+  },
+  {
+    name: "every-commit-is-told-in-a-message-of-its-own",
+    file: "src/node/node.ts",
+    find: "this.#raft.takeReady(this.#diskTurns < MAX_DISK_TURNS, this.#commitNews.due)",
+    replace: "this.#raft.takeReady(this.#diskTurns < MAX_DISK_TURNS)",
+    caughtBy: ["test/scenarios/cost.test.ts"],
+  },
+  {
+    name: "a-commit-is-never-told-in-a-message-of-its-own",
+    file: "src/node/commit-news.ts",
+    find: "this.#due = commitIndex;",
+    replace: "",
+    caughtBy: ["test/node/commit-news.test.ts"],
+  },
+  {
+    name: "what-was-committed-while-news-waited-is-forgotten",
+    file: "src/node/commit-news.ts",
+    find: "else this.onTurn();",
+    replace: "",
+    caughtBy: ["test/node/commit-news.test.ts"],
   },
 ];

@@ -26,8 +26,8 @@ export const proposals: readonly Mutant[] = [
   {
     name: "a-follower-gives-its-disk-a-write-for-each-request",
     file: "src/node/node.ts",
-    find: "this.#raft.takeReady(this.#diskTurns < MAX_DISK_TURNS)",
-    replace: "this.#raft.takeReady(true)",
+    find: "this.#raft.takeReady(this.#diskTurns < MAX_DISK_TURNS, ",
+    replace: "this.#raft.takeReady(true, ",
     caughtBy: ["test/node/slow-disks.test.ts"],
   },
   {

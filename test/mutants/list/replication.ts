@@ -124,7 +124,7 @@ export const replication: readonly Mutant[] = [
   {
     name: "followers-learn-of-a-commit-by-the-next-heartbeat-only",
     file: "src/raft/replication.ts",
-    find: "if (progress.heartbeatDue || isCommitNews(raft, progress))",
+    find: "if (progress.heartbeatDue || isCommitNews(raft, progress, commitToTell))",
     replace: "if (progress.heartbeatDue)",
     caughtBy: ["test/raft/replication.test.ts", "test/raft/pipeline.test.ts"],
   },
