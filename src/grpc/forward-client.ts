@@ -84,7 +84,7 @@ export class ForwardClient {
     this.#closed = true;
     clearTimeout(this.#reopenTimer);
     this.#stream?.close();
-    this.#giveUpWaiting();
+    this.giveUpWaiting();
   }
 
   #wait(request: port.ForwardRequest, bytes: number, done: Done): void {
@@ -100,7 +100,8 @@ export class ForwardClient {
     waiting.done({ kind: "notSent" });
   }
 
-  #giveUpWaiting(): void {
+  /** What has not been sent won't be. */
+  giveUpWaiting(): void {
     for (const waiting of [...this.#waiting]) this.#notSent(waiting);
   }
 
@@ -120,7 +121,7 @@ export class ForwardClient {
 
   #onOpen(): void {
     for (const waiting of [...this.#waiting]) {
-      if (!this.#send(waiting.request, waiting.bytes, waiting.done)) return this.#giveUpWaiting();
+      if (!this.#send(waiting.request, waiting.bytes, waiting.done)) return this.giveUpWaiting();
       clearTimeout(waiting.timer);
       this.#waiting.delete(waiting);
     }
@@ -150,7 +151,7 @@ export class ForwardClient {
     this.#outstanding.clear();
     for (const { bytes } of lost) this.#bytes -= bytes;
     for (const { done } of lost) done({ kind: "lost" });
-    if (refused) this.#giveUpWaiting();
+    if (refused) this.giveUpWaiting();
     if (this.#closed) return;
     this.#reopenTimer = setTimeout(
       () => {

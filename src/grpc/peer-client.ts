@@ -17,6 +17,7 @@ import { type Handshakes, isRefusal } from "./handshakes.ts";
 import type { Log } from "./log.ts";
 import { fromAppendEntriesResponse, fromRequestVoteResponse, toAppendEntries, toRequestVote } from "./message-codec.ts";
 import { refuseMessage } from "./peer-error.ts";
+import { probeRefusal } from "./refusal-probe.ts";
 import { failureFrom } from "./status.ts";
 
 /** The channel's own backoff decides how often a member is dialed; this is only how soon its state is looked at. */
@@ -69,6 +70,9 @@ export class PeerClient {
   #stream: DialedStream<AppendRequest, AppendAnswer> | undefined;
   #redialTimer: NodeJS.Timeout | undefined;
   #met = false;
+  /** The stream was open, and isn't any more. */
+  #lost = false;
+  #endProbe = (): void => {};
   #error = "not connected yet";
   #votesOutstanding = 0;
   /** When the connection was last open, or made anew. */
@@ -117,6 +121,7 @@ export class PeerClient {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#redialTimer);
+    this.#endProbe();
     this.#forwards.close();
     this.#stream?.close();
     this.#client.close();
@@ -141,7 +146,10 @@ export class PeerClient {
 
   #onOpen(): void {
     this.#met = true;
+    this.#lost = false;
     this.#error = "";
+    this.#endProbe();
+    this.#options.listener.onReachable(this.#options.member);
     this.#options.log.info({ peer: this.#options.member, address: this.#options.address }, "connected to a peer");
   }
 
@@ -153,9 +161,21 @@ export class PeerClient {
     if (wasOpen) this.#freshMs = performance.now();
     else if (performance.now() - this.#freshMs >= RENEW_MS) this.#renew(address);
     this.#redialTimer = setTimeout(() => this.#dial(), refused ? REFUSED_DELAY_MS : REDIAL_DELAY_MS);
+    this.#lost ||= wasOpen;
+    if (this.#lost) this.#probe();
     if (!wasOpen) return;
     log.info({ peer: member, detail: error }, "lost the connection to a peer");
     listener.onUnreachable(member);
+  }
+
+  /** Also with every dial that fails: what a member that died had still sent may come after the first refusal. */
+  #probe(): void {
+    const { address, member, listener } = this.#options;
+    this.#endProbe();
+    this.#endProbe = probeRefusal(address, () => {
+      this.#forwards.giveUpWaiting();
+      listener.onRefused(member);
+    });
   }
 
   /**

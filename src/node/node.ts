@@ -178,9 +178,9 @@ export class Node implements NodeApi, TransportListener {
     return fault;
   }
 
-  onUnreachable(member: NodeId): void {
-    this.#input({ kind: "unreachable", member });
-  }
+  onUnreachable = (member: NodeId): void => this.#input({ kind: "unreachable", member });
+  onRefused = (member: NodeId): void => this.#input({ kind: "refused", member });
+  onReachable = (member: NodeId): void => this.#input({ kind: "reachable", member });
 
   onForward(_from: NodeId, request: ForwardRequest, done: (outcome: ForwardOutcome) => void): void {
     const failure = this.#refusal();

@@ -42,4 +42,8 @@ export interface TransportListener {
   onForward(from: NodeId, request: ForwardRequest, done: (outcome: ForwardOutcome) => void): void;
   /** The stream to a member broke: what was sent on it may be lost. */
   onUnreachable(member: NodeId): void;
+  /** After that a dial was refused by the member's machine: its process died, most likely. May come several times. */
+  onRefused(member: NodeId): void;
+  /** The stream to a member is open. */
+  onReachable(member: NodeId): void;
 }

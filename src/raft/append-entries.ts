@@ -3,6 +3,7 @@ import { becomeFollower, resetElectionTimer } from "./follower.ts";
 import { sliceFrame } from "./frame.ts";
 import type { AppendEntries } from "./message.ts";
 import type { Raft } from "./raft.ts";
+import { forgetRefusal } from "./refusal.ts";
 import type { Follower } from "./role.ts";
 import type { EntryId, Frame } from "./types.ts";
 
@@ -51,6 +52,7 @@ function follow(raft: Raft, request: AppendEntries): Follower {
   assert(role.kind === "follower", "a node that hears its leader follows");
   role.leader = request.from;
   role.heardTicks = raft.nowTicks;
+  forgetRefusal(raft);
   resetElectionTimer(raft);
   return role;
 }

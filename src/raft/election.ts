@@ -2,12 +2,14 @@ import { becomeFollower, resetElectionTimer } from "./follower.ts";
 import type { RequestVote, RequestVoteResponse } from "./message.ts";
 import { allMembers, isLost, isQuorum, isVoter } from "./quorum.ts";
 import type { Raft } from "./raft.ts";
+import { hurryAgain, isLeaderRefused, randomSplitTicks } from "./refusal.ts";
 import { becomeLeader } from "./replication.ts";
 import { type EntryId, MAX_TERM } from "./types.ts";
 
-/** The election timer fired: first ask whether an election could be won, so that a cut-off node inflates no term. */
+/** The election timer fired, or the leader is refused: first ask whether an election could be won, so that a cut-off node inflates no term. */
 export function maybeCampaign(raft: Raft): void {
   resetElectionTimer(raft);
+  hurryAgain(raft);
   // With a disk that hangs this node could neither vote for itself nor lead.
   const canLead = isVoter(raft.configuration, raft.id) && !raft.isDiskOverdue && raft.currentTerm < MAX_TERM;
   if (!canLead) return;
@@ -17,9 +19,11 @@ export function maybeCampaign(raft: Raft): void {
 }
 
 function becomeCandidate(raft: Raft): void {
+  const hasHurried = isLeaderRefused(raft);
   raft.setHardState(raft.currentTerm + 1, raft.id);
   raft.role = { kind: "candidate", votes: new Map([[raft.id, true]]) };
   resetElectionTimer(raft);
+  if (hasHurried) raft.electionAtTicks = raft.nowTicks + randomSplitTicks(raft.options);
   // These wait in the outbox until the term and the vote are durable, and with them every entry that they advertise:
   // turns are persisted in order.
   askForVotes(raft, raft.currentTerm, false);
@@ -92,10 +96,10 @@ function isUpToDate(candidate: EntryId, own: EntryId): boolean {
   return candidate.term > own.term || (candidate.term === own.term && candidate.index >= own.index);
 }
 
-/** Whether this node leads, or has heard the leader of its term within the shortest election timeout. */
+/** Whether this node leads, or has heard the leader of its term within the shortest election timeout, and it isn't refused. */
 function hasLeader(raft: Raft): boolean {
   const { role } = raft;
   if (role.kind === "leader") return true;
-  if (role.kind !== "follower" || role.leader === "") return false;
+  if (role.kind !== "follower" || role.leader === "" || isLeaderRefused(raft)) return false;
   return raft.nowTicks - role.heardTicks < raft.options.electionTimeoutMinTicks;
 }

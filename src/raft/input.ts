@@ -16,7 +16,11 @@ export type Input =
   /** The answer to a Ready's fetch. */
   | { readonly kind: "fetched"; readonly fetch: Fetch; readonly frames: readonly Frame[] }
   /** What was sent to this member lately may be lost. */
-  | { readonly kind: "unreachable"; readonly member: NodeId };
+  | { readonly kind: "unreachable"; readonly member: NodeId }
+  /** The connection to this member broke, and its machine refuses another: a hint that its process died. */
+  | { readonly kind: "refused"; readonly member: NodeId }
+  /** A connection to this member is open again. */
+  | { readonly kind: "reachable"; readonly member: NodeId };
 
 /**
  * Entries that a follower needs and that are no longer in memory: from index `first`, as many as fit in `maxBytes`. They

@@ -9,6 +9,7 @@ import { Log } from "./log.ts";
 import type { Message } from "./message.ts";
 import { onReadIndex, takeReads } from "./read-index.ts";
 import type { ProposalOutcome, ReadOutcome, Ready } from "./ready.ts";
+import { forgetRefusal, isLeaderRefused, onReachable, onRefused } from "./refusal.ts";
 import {
   appendAsLeader,
   leaderDueAt,
@@ -42,7 +43,10 @@ export interface RaftOptions {
   readonly encodeFrame: EncodeFrame;
   /** Becomes the log's identity should this node lead the first term. 16 random bytes. */
   readonly newLogId: Uint8Array;
-  /** An election timeout is drawn anew between these, both included. The minimum is also the leader's lease. */
+  /**
+   * An election timeout is drawn anew between these, both included. The minimum is also how long a leader that was heard
+   * keeps its followers from voting, unless they have the hint of a refusal: so it is no lease, and no read may rest on it.
+   */
   readonly electionTimeoutMinTicks: number;
   readonly electionTimeoutMaxTicks: number;
   readonly heartbeatTicks: number;
@@ -86,6 +90,8 @@ export class Raft {
   nowTicks = 0;
   /** When the election timer fires. */
   electionAtTicks: number;
+  /** The same because the term's leader is refused; infinite while it isn't. */
+  hurryAtTicks = Number.POSITIVE_INFINITY;
 
   readonly #outbox: { readonly message: Message; readonly afterTurn: number }[] = [];
   #proposals: ProposalOutcome[] = [];
@@ -120,10 +126,10 @@ export class Raft {
     return this.options.id;
   }
 
-  /** The leader of the current term; "" when not known. */
+  /** The leader of the current term; "" when not known, and while it is refused: whoever asks it would wait in vain. */
   get leader(): NodeId {
     if (this.role.kind === "leader") return this.id;
-    return this.role.kind === "follower" ? this.role.leader : "";
+    return this.role.kind === "follower" && !isLeaderRefused(this) ? this.role.leader : "";
   }
 
   step(input: Input): void {
@@ -144,6 +150,10 @@ export class Raft {
         return onFetched(this, input.fetch, input.frames);
       case "unreachable":
         return onUnreachable(this, input.member);
+      case "refused":
+        return onRefused(this, input.member);
+      case "reachable":
+        return onReachable(this, input.member);
       default:
         unreachable(input);
     }
@@ -185,7 +195,10 @@ export class Raft {
   }
 
   setHardState(currentTerm: number, votedFor: NodeId): void {
-    if (currentTerm > this.currentTerm) this.termLeader = "";
+    if (currentTerm > this.currentTerm) {
+      this.termLeader = "";
+      forgetRefusal(this);
+    }
     this.currentTerm = currentTerm;
     this.votedFor = votedFor;
     this.durability.setHardState({ currentTerm, votedFor });
@@ -211,7 +224,7 @@ export class Raft {
   #onTick(): void {
     this.nowTicks++;
     if (this.role.kind === "leader") onLeaderTick(this, this.role);
-    else if (this.nowTicks >= this.electionAtTicks) maybeCampaign(this);
+    else if (this.nowTicks >= Math.min(this.electionAtTicks, this.hurryAtTicks)) maybeCampaign(this);
   }
 
   #onMessage(message: Message): void {

@@ -227,7 +227,9 @@ async function forwardTo(address: string, count: number): Promise<ForwardOutcome
     handshaker: sidecar.node.handshaker,
     log: new RecordedLog(),
   });
-  transport.start({ onMessage: () => undefined, onForward: () => {}, onUnreachable: () => {} });
+  const nothing = (): void => {};
+  const deaf = { onForward: nothing, onUnreachable: nothing, onRefused: nothing, onReachable: nothing };
+  transport.start({ ...deaf, onMessage: () => undefined });
   const request = { kind: "propose", term: 3, commands: [Buffer.from("x")] } as const;
   const outcomes = Array.from(
     { length: count },

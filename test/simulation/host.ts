@@ -35,6 +35,7 @@ export class Host {
   /** Of a thousand sends, writes and answers, how many are the last thing that its process does. */
   crashInTurn = 0;
   readonly #world: World;
+  #refusesUntilMs = 0;
   #pausedUntilMs = 0;
   #backlog: (() => void)[] = [];
   #restartAtMs = Number.POSITIVE_INFINITY;
@@ -55,6 +56,22 @@ export class Host {
 
   get isPaused(): boolean {
     return this.#world.scheduler.nowMs < this.#pausedUntilMs;
+  }
+
+  /** Whether nobody gets a connection to it: because no process runs, or though one does. */
+  get refusesDials(): boolean {
+    return this.process === undefined || this.#world.scheduler.nowMs < this.#refusesUntilMs;
+  }
+
+  /** Its process loses the connections that others have dialed, and for a while gets no new ones. Its own stay. */
+  refuseDials(forMs: number): boolean {
+    this.#refusesUntilMs = this.#world.scheduler.nowMs + forMs;
+    for (const { links } of this.#world.processes) links.get(this.id)?.break();
+    return this.process !== undefined && this.#world.hosts.length > 1;
+  }
+
+  acceptDials(): void {
+    this.#refusesUntilMs = 0;
   }
 
   /** Its listeners are open from now on; the node itself is started a little later. */

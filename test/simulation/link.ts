@@ -36,6 +36,8 @@ export class Link {
   /** Whether both have ever accepted each other. */
   #met = false;
   #closed = false;
+  /** It was open, and isn't any more. */
+  #lost = false;
   readonly #unsent = new Set<Forwarded>();
   readonly #outstanding = new Set<Forwarded>();
 
@@ -72,7 +74,9 @@ export class Link {
     for (const { done } of lost) this.#dialer.run(() => done({ kind: "lost" }));
     if (wasOpen) {
       this.#world.counters.add("connections broken");
+      this.#lost = true;
       this.#dialer.run(() => this.#dialer.node.onUnreachable(this.#to.id));
+      this.#probe();
     }
     this.#redialIn(this.#world.random.network.between(REDIAL_MS, REDIAL_MAX_MS));
   }
@@ -169,8 +173,9 @@ export class Link {
     const handshake = this.#dialer.node.handshaker.introduce(this.#to.id);
     scheduler.at(network.arrivalMs(from, this.#to, false), () => {
       const acceptor = this.#to.process;
-      if (acceptor === undefined) {
+      if (acceptor === undefined || this.#to.refusesDials) {
         this.#world.counters.add("dials refused");
+        this.#tellRefused();
         return again();
       }
       acceptor.onEnd(() => {
@@ -189,6 +194,31 @@ export class Link {
     });
   }
 
+  /** The dialer looks at once whether a connection that broke is refused now. */
+  #probe(): void {
+    const { network, scheduler, random } = this.#world;
+    const from = this.#dialer.host;
+    if (network.isCut(from, this.#to) || network.isCut(this.#to, from)) return;
+    const generation = this.#generation;
+    const isFalse = random.network.chance(network.faults.falseRefusals);
+    scheduler.at(network.arrivalMs(from, this.#to, false), () => {
+      if (generation !== this.#generation) return;
+      if (isFalse || this.#to.refusesDials) this.#tellRefused();
+    });
+  }
+
+  #tellRefused(): void {
+    if (!this.#lost || this.#closed) return;
+    const isFalse = this.#to.process !== undefined;
+    this.#world.counters.add(isFalse ? "members refused that live" : "members refused that have ended");
+    this.#world.trace.say(this.#world.nowMs, () => `${this.#dialer.host.id} hears that ${this.#to.id} is refused`);
+    this.#dialer.run(() => {
+      for (const forwarded of this.#unsent) forwarded.done({ kind: "notSent" });
+      this.#unsent.clear();
+      this.#dialer.node.onRefused(this.#to.id);
+    });
+  }
+
   /** The other side has accepted this one. */
   #onAnswer(handshake: Handshake, acceptor: Process, generation: number): void {
     const { handshaker } = this.#dialer.node;
@@ -198,6 +228,8 @@ export class Link {
       if (!acceptor.isAlive) return this.break();
       this.#acceptor = acceptor;
       this.#met = true;
+      this.#lost = false;
+      this.#dialer.node.onReachable(this.#to.id);
       acceptor.onEnd(() => this.#onAcceptorEnded(generation));
       handshaker.onMet(this.#to.id);
       for (const forwarded of this.#unsent) this.#sendForward(forwarded);
@@ -220,7 +252,7 @@ export class Link {
   }
 
   #judged(handshake: Handshake, request: RequestVote): void {
-    const acceptor = this.#to.process;
+    const acceptor = this.#to.refusesDials ? undefined : this.#to.process;
     acceptor?.run(() => {
       acceptor.node.handshaker.check(handshake, undefined, (refusal) => {
         if (refusal === undefined) this.#world.deliver(acceptor, request);

@@ -59,6 +59,7 @@ export class Nemesis {
       Object.assign(host.diskFaults, HEALTHY_DISK, { hungUntilMs: nowMs });
       host.crashInTurn = 0;
       host.clock.setRate(1);
+      host.acceptDials();
       host.resume();
       const isWell = host.mounted === host.directory && host.process?.node.draining === false;
       host.mounted = host.directory;

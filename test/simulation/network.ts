@@ -20,6 +20,8 @@ export interface NetworkFaults {
   lateAnswers: number;
   /** What was under way on a stream that broke arrives all the same. */
   leftover: number;
+  /** A connection that broke is said to be refused, though it isn't. */
+  falseRefusals: number;
 }
 
 export const HEALTHY_NETWORK: NetworkFaults = {
@@ -32,6 +34,7 @@ export const HEALTHY_NETWORK: NetworkFaults = {
   veryLate: 0,
   lateAnswers: 0,
   leftover: 0,
+  falseRefusals: 0,
 };
 
 /** The time after which a silent connection is given up. */

@@ -16,6 +16,7 @@ export const TROUBLES = [
   "heal the network",
   "storm",
   "flap links",
+  "refuse connections",
   "strike new leaders",
   "crash a node",
   "crash the leader",
@@ -144,6 +145,7 @@ function drawNetwork(random: Random): NetworkFaults {
     veryLate: sometimes(0.02),
     lateAnswers: sometimes(0.1),
     leftover: random.pick([0, 0.2, 1]),
+    falseRefusals: random.pick([0, 0, 0.3, 1]),
   };
 }
 

@@ -9,6 +9,7 @@ const EXPECTED = [
   ...["messages dropped", "messages duplicated", "messages very late", "messages into a cut"],
   ...["messages into a one-way cut", "messages that overtake", "answers late"],
   ...["messages of an earlier connection", "connections broken", "dials refused", "handshakes refused"],
+  ...["members refused that have ended", "members refused that live"],
   ...["crash", "crashes inside a turn", "drain", "pause", "failed disk", "failed syncs", "failed reads"],
   ...[
     "writes to a full disk",

@@ -78,6 +78,11 @@ export const MAKE: Readonly<Record<Trouble, (scene: Scene) => boolean>> = {
     }
     return world.hosts.length > 1;
   },
+  // As from a process that has ended, though it lives, and leads.
+  "refuse connections": ({ world, random, host }) => {
+    const refusing = random.chance(0.5) ? host : (world.leader?.host ?? host);
+    return refusing.refuseDials(random.between(50, 2_000));
+  },
   // What it has appended is then on few disks, or on its own alone (Figure 8).
   "strike new leaders": ({ world, random, strike }) => {
     strike(random.between(1_000, 8_000), random.pick([1, 10, 50]), (leader) => {

@@ -30,6 +30,8 @@ export interface Faults {
   crash: number;
   partition: number;
   unreachable: number;
+  /** Hints, true and false, that a member's process died, and as many withdrawn. */
+  refused: number;
 }
 
 const CALM: Faults = {
@@ -43,6 +45,7 @@ const CALM: Faults = {
   crash: 0,
   partition: 0,
   unreachable: 0,
+  refused: 0,
 };
 
 interface Running {
@@ -307,6 +310,8 @@ export class Cluster {
     assert(some !== undefined && other !== undefined, "there are nodes");
     if (some.running !== undefined && this.#chance(this.faults.crash)) this.#crash(some);
     if (this.#chance(this.faults.unreachable)) this.#input(some, { kind: "unreachable", member: other.id });
+    if (this.#chance(this.faults.refused)) this.#input(some, { kind: "refused", member: other.id });
+    if (this.#chance(this.faults.refused)) this.#input(some, { kind: "reachable", member: other.id });
     if (!this.#chance(this.faults.partition)) return;
     const pairs = nodes.flatMap((a) => nodes.filter((b) => b !== a).map((b) => `${a.id}>${b.id}`));
     const kind = this.#random(5);

@@ -112,5 +112,6 @@ function drawFaults(random: (bound: number) => number): Faults {
     crash: pick(0, 2, 10),
     partition: pick(0, 3, 15),
     unreachable: pick(0, 0, 10, 50),
+    refused: pick(0, 0, 10, 50),
   };
 }

@@ -1,0 +1,44 @@
+import type { Raft, RaftOptions } from "./raft.ts";
+import type { NodeId } from "./types.ts";
+
+/**
+ * The hint that the leader's process died: the connection to it broke, and its machine refuses another one. It saves the
+ * wait for the election timer and is no proof: a leader that lives may be refused, too. So it only lets a node ask sooner
+ * and, with everything else that a vote needs, be voted for sooner. It belongs to the leader of one term and is over
+ * with the term, with the leader's next word, or when its process takes a connection again.
+ */
+export function onRefused(raft: Raft, member: NodeId): void {
+  if (member !== raft.termLeader || isLeaderRefused(raft)) return;
+  raft.hurryAtTicks = raft.nowTicks + randomHurryTicks(raft.options);
+}
+
+export function onReachable(raft: Raft, member: NodeId): void {
+  if (member === raft.termLeader) forgetRefusal(raft);
+}
+
+export function forgetRefusal(raft: Raft): void {
+  raft.hurryAtTicks = Number.POSITIVE_INFINITY;
+}
+
+export function isLeaderRefused(raft: Raft): boolean {
+  return raft.hurryAtTicks < Number.POSITIVE_INFINITY;
+}
+
+/** A campaign begins: should it fail while the hint holds, the next one comes as soon. */
+export function hurryAgain(raft: Raft): void {
+  if (isLeaderRefused(raft)) raft.hurryAtTicks = raft.nowTicks + randomHurryTicks(raft.options);
+}
+
+/** Random, as those who follow a leader that dies learn of it at the same time. */
+function randomHurryTicks({ electionTimeoutMinTicks, random }: RaftOptions): number {
+  return 1 + random(Math.ceil(electionTimeoutMinTicks / 5));
+}
+
+/**
+ * For a candidate that hurried. Where several did, votes are more often split than after a wait for the election timer:
+ * this is long enough for an election, and shorter than that timer.
+ */
+export function randomSplitTicks({ electionTimeoutMinTicks, random }: RaftOptions): number {
+  const half = Math.ceil(electionTimeoutMinTicks / 2);
+  return half + random(half);
+}
