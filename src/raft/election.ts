@@ -2,7 +2,7 @@ import { becomeFollower, resetElectionTimer } from "./follower.ts";
 import type { RequestVote, RequestVoteResponse } from "./message.ts";
 import { allMembers, isLost, isQuorum, isVoter } from "./quorum.ts";
 import type { Raft } from "./raft.ts";
-import { hurryAgain, isLeaderRefused, randomSplitTicks } from "./refusal.ts";
+import { giveWay, hurryAgain, isLeaderRefused, randomSplitTicks } from "./refusal.ts";
 import { becomeLeader } from "./replication.ts";
 import { type EntryId, MAX_TERM } from "./types.ts";
 
@@ -53,8 +53,10 @@ export function onRequestVote(raft: Raft, request: RequestVote): void {
   if (hasLeader(raft)) return answer(raft, request, false);
   const upToDate = isUpToDate(request.lastLog, raft.log.lastId);
   if (request.preVote) {
-    // A pre-vote changes nothing here, and doesn't count as word from a leader.
-    return answer(raft, request, request.term > raft.currentTerm && upToDate);
+    // A pre-vote changes nothing here but who hurries, and doesn't count as word from a leader.
+    const granted = request.term > raft.currentTerm && upToDate;
+    if (granted) giveWay(raft, request.from);
+    return answer(raft, request, granted);
   }
   if (request.term > raft.currentTerm) becomeFollower(raft, request.term, "");
   const free = raft.votedFor === "" || raft.votedFor === request.from;

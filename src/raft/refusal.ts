@@ -1,3 +1,4 @@
+import { becomeFollower } from "./follower.ts";
 import type { Raft, RaftOptions } from "./raft.ts";
 import type { NodeId } from "./types.ts";
 
@@ -29,16 +30,30 @@ export function hurryAgain(raft: Raft): void {
   if (isLeaderRefused(raft)) raft.hurryAtTicks = raft.nowTicks + randomHurryTicks(raft.options);
 }
 
-/** Random, as those who follow a leader that dies learn of it at the same time. */
-function randomHurryTicks({ electionTimeoutMinTicks, random }: RaftOptions): number {
-  return 1 + random(Math.ceil(electionTimeoutMinTicks / 5));
+/**
+ * Somebody else asks for a pre-vote and gets it: the election of one is enough, and two at once split the votes. Of two
+ * that ask each other the one whose name comes first goes on. Only the hurry waits; the election timer goes on.
+ */
+export function giveWay(raft: Raft, candidate: NodeId): void {
+  if (!isLeaderRefused(raft)) return;
+  if (raft.role.kind === "preCandidate") {
+    if (raft.id < candidate) return;
+    becomeFollower(raft, raft.currentTerm, "");
+  }
+  raft.hurryAtTicks = raft.nowTicks + longestHurryTicks(raft.options) + randomHurryTicks(raft.options);
 }
 
-/**
- * For a candidate that hurried. Where several did, votes are more often split than after a wait for the election timer:
- * this is long enough for an election, and shorter than that timer.
- */
+/** For a candidate that hurried and whose votes were split all the same: time enough for an election, and then another. */
 export function randomSplitTicks({ electionTimeoutMinTicks, random }: RaftOptions): number {
   const half = Math.ceil(electionTimeoutMinTicks / 2);
   return half + random(half);
+}
+
+/** Random, as those who follow a leader that dies learn of it at the same time. */
+function randomHurryTicks(options: RaftOptions): number {
+  return 1 + options.random(longestHurryTicks(options));
+}
+
+function longestHurryTicks({ electionTimeoutMinTicks }: RaftOptions): number {
+  return Math.ceil(electionTimeoutMinTicks / 5);
 }

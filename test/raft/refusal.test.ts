@@ -171,6 +171,48 @@ describe("a follower whose leader is refused", () => {
   });
 });
 
+describe("a follower whose leader is refused, and whom another asks for a pre-vote first", () => {
+  it("gives it and lets the other one go on: its own hurry begins again behind that, its election timer doesn't", () => {
+    const raft = followerOfB();
+    const timer = raft.electionAtTicks;
+    refused(raft, "b");
+    tick(raft);
+    receive(raft, requestVote({ from: "c", term: 2, preVote: true }));
+    expect(drain(raft).messages).toMatchObject([{ granted: true }]);
+    expect(raft).toMatchObject({ hurryAtTicks: raft.nowTicks + 4, electionAtTicks: timer });
+    tick(raft, 3);
+    expect(raft.role.kind).toBe("follower");
+    tick(raft);
+    expect(raft.role.kind).toBe("preCandidate");
+  });
+
+  it("doesn't wait for one whose log is behind, and who gets no vote", () => {
+    const raft = followerOfB({}, [1, 1]);
+    refused(raft, "b");
+    receive(raft, requestVote({ from: "c", term: 2, lastLog: { index: 1, term: 1 }, preVote: true }));
+    tick(raft, 2);
+    expect(raft.role.kind).toBe("preCandidate");
+  });
+
+  it("gives up its own pre-vote for one whose name comes before its own, and for no other", () => {
+    const names: [NodeId, NodeId, string][] = [
+      ["m", "c", "follower"],
+      ["m", "x", "preCandidate"],
+    ];
+    for (const [id, other, kind] of names) {
+      const raft = followerOfB({ id, configuration: { voters: [id, "b", other], outgoing: [], learners: [] } });
+      refused(raft, "b");
+      tick(raft, 2);
+      receive(raft, requestVote({ from: other, to: id, term: 2, preVote: true }));
+      expect(drain(raft).messages.at(-1)).toMatchObject({ kind: "requestVoteResponse", granted: true });
+      expect(raft.role.kind).toBe(kind);
+      // What was granted to it before that no longer makes it a candidate.
+      receive(raft, voteOf(other, 2, true));
+      expect(raft.role.kind).toBe(kind === "follower" ? "follower" : "candidate");
+    }
+  });
+});
+
 describe("a refusal that says nothing", () => {
   it("of somebody who doesn't lead, or when nobody is known to", () => {
     const follower = followerOfB();
@@ -254,13 +296,15 @@ describe("three nodes", () => {
   }
 
   it("have another leader before the shortest timeout when theirs died and both know", () => {
-    for (let seed = 1; seed <= 20; seed++) {
+    for (let seed = 1; seed <= 40; seed++) {
       const group = three(seed);
+      const term = group.core("c").currentTerm + 1;
       group.crash("c");
       for (const id of ["a", "b"]) refused(group.core(id), "c");
       let ticks = 0;
       for (; group.leaders.length === 0; ticks++) group.tick();
-      expect({ seed, isSoon: ticks < 40 }).toEqual({ seed, isSoon: true });
+      // Also where both ask at the same time.
+      expect({ seed, isSoon: ticks <= 8, term: group.core("a").currentTerm }).toEqual({ seed, isSoon: true, term });
     }
   });
 

@@ -13,9 +13,8 @@ export const campaigns: readonly Mutant[] = [
   {
     name: "a-pre-vote-resets-the-election-timer",
     file: "src/raft/election.ts",
-    find: "    return answer(raft, request, request.term > raft.currentTerm && upToDate);",
-    replace:
-      "    resetElectionTimer(raft);\n    return answer(raft, request, request.term > raft.currentTerm && upToDate);",
+    find: "    if (granted) giveWay(raft, request.from);\n",
+    replace: "    resetElectionTimer(raft);\n    if (granted) giveWay(raft, request.from);\n",
     caughtBy: ["test/raft/election.test.ts", "test/raft/voting.test.ts", "test/raft/leadership.test.ts"],
   },
   {

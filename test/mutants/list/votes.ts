@@ -96,8 +96,8 @@ export const votes: readonly Mutant[] = [
   {
     name: "a-pre-vote-without-the-up-to-date-check",
     file: "src/raft/election.ts",
-    find: "return answer(raft, request, request.term > raft.currentTerm && upToDate);",
-    replace: "return answer(raft, request, request.term > raft.currentTerm);",
+    find: "const granted = request.term > raft.currentTerm && upToDate;",
+    replace: "const granted = request.term > raft.currentTerm;",
     caughtBy: ["test/raft/election.test.ts", "test/raft/voting.test.ts", "test/raft/leadership.test.ts"],
   },
   {
