@@ -9,7 +9,7 @@ const HEARTBEAT_MS = 100;
 
 afterEach(closeClusters);
 
-it("a leader that is killed is followed by another long before the election timer, one that stands still is not", async () => {
+it("a leader that is killed or ended is followed by another before the election timer, one that stands still isn't", async () => {
   const flags = ["--election-timeout-min-ms", String(SHORTEST_MS), "--election-timeout-max-ms", String(LONGEST_MS)];
   const cluster = await Cluster.create({ size: 3, flags });
   const leader = await cluster.leader();
@@ -34,4 +34,9 @@ it("a leader that is killed is followed by another long before the election time
 
   await leader.start();
   await cluster.allApplied(committed.index);
+  const stopMs = performance.now();
+  expect(await next.stop()).toBe(0);
+  const last = await cluster.leader(cluster.others(next));
+  expect((await last.commit("after both")).term).toBeGreaterThan(committed.term);
+  expect(performance.now() - stopMs).toBeLessThan(SHORTEST_MS - HEARTBEAT_MS);
 }, 60_000);
