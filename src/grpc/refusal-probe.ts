@@ -4,6 +4,9 @@ import { parseAddress } from "../config/address.ts";
 /** A machine that says nothing in that time refuses nothing. */
 const PROBE_TIMEOUT_MS = 1_000;
 
+/** This machine has no such kind of address: no IPv6, say. */
+const UNREACHABLE_HERE: readonly string[] = ["EADDRNOTAVAIL", "EAFNOSUPPORT", "ENETUNREACH"];
+
 /**
  * Dials `address` once, host:port, and calls `onRefused` if the connection is refused: nobody listens there. grpc-js
  * would tell only after its backoff, and in words for people. A connection that opens is closed at once. Returns what
@@ -22,8 +25,9 @@ export function probeRefusal(address: string, onRefused: () => void): () => void
   return end;
 }
 
-/** Of a name with several addresses, each has to refuse. */
-function isRefusal(error: NodeJS.ErrnoException): boolean {
-  if (error instanceof AggregateError) return error.errors.every(isRefusal);
-  return error.code === "ECONNREFUSED";
+/** Of a name with several addresses, each that can be dialed from here has to refuse. */
+function isRefusal(error: Error): boolean {
+  const errors: readonly NodeJS.ErrnoException[] = error instanceof AggregateError ? error.errors : [error];
+  const codes = errors.map(({ code = "" }) => code).filter((code) => !UNREACHABLE_HERE.includes(code));
+  return codes.length > 0 && codes.every((code) => code === "ECONNREFUSED");
 }
