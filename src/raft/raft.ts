@@ -216,15 +216,18 @@ export class Raft {
   /** So many ticks from now the core acts by itself. Fewer may be stepped together with whatever comes next. */
   get ticksUntilDue(): number {
     const { role } = this;
-    const dueAt =
-      role.kind === "leader" ? Math.min(leaderDueAt(this, role), this.#diskOverdueAt) : this.electionAtTicks;
+    const dueAt = role.kind === "leader" ? Math.min(leaderDueAt(this, role), this.#diskOverdueAt) : this.#campaignAt;
     return dueAt - this.nowTicks;
+  }
+
+  get #campaignAt(): number {
+    return Math.min(this.electionAtTicks, this.hurryAtTicks);
   }
 
   #onTick(): void {
     this.nowTicks++;
     if (this.role.kind === "leader") onLeaderTick(this, this.role);
-    else if (this.nowTicks >= Math.min(this.electionAtTicks, this.hurryAtTicks)) maybeCampaign(this);
+    else if (this.nowTicks >= this.#campaignAt) maybeCampaign(this);
   }
 
   #onMessage(message: Message): void {
