@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Bench is one run: every system in turn, round after round, each time three new members.
+// Bench is one run: every system in turn, round after round, each time new members.
 type Bench struct {
 	starters []Starter
 	works    []Work
@@ -19,10 +19,10 @@ type Bench struct {
 	results  Results
 }
 
-// Starter starts one of the systems with its data below a folder.
+// Starter starts one of the systems, of so many members with their data below a folder.
 type Starter struct {
 	Name  string
-	Start func(ctx context.Context, dir string) (System, error)
+	Start func(ctx context.Context, dir string, members int) (System, error)
 }
 
 // Results has the figures of each round, by work and system.
@@ -30,12 +30,14 @@ type Results map[string]map[string][]Figures
 
 func startersOf(root, peers, chosen string) []Starter {
 	all := []Starter{
-		{"raft-sidecar", func(ctx context.Context, dir string) (System, error) { return startSidecar(ctx, root, dir) }},
-		{"etcd", func(ctx context.Context, dir string) (System, error) {
-			return startEtcd(ctx, filepath.Join(peers, "etcd"), dir)
+		{ours, func(ctx context.Context, dir string, members int) (System, error) {
+			return startSidecar(ctx, root, dir, members)
 		}},
-		{"JetStream", func(ctx context.Context, dir string) (System, error) {
-			return startJetStream(ctx, filepath.Join(peers, "nats-server"), dir)
+		{etcd, func(ctx context.Context, dir string, members int) (System, error) {
+			return startEtcd(ctx, filepath.Join(peers, "etcd"), dir, members)
+		}},
+		{jetStream, func(ctx context.Context, dir string, members int) (System, error) {
+			return startJetStream(ctx, filepath.Join(peers, "nats-server"), dir, members)
 		}},
 	}
 	var starters []Starter
@@ -62,7 +64,7 @@ func (b *Bench) run(ctx context.Context) error {
 	for round := range b.scale.Rounds {
 		for _, starter := range b.starters {
 			log.Printf("round %d of %d, %s", round+1, b.scale.Rounds, starter.Name)
-			if err := b.runSystem(ctx, starter); err != nil {
+			if err := b.runSystem(ctx, starter, round); err != nil {
 				return fmt.Errorf("%s: %w", starter.Name, err)
 			}
 		}
@@ -70,13 +72,38 @@ func (b *Bench) run(ctx context.Context) error {
 	return nil
 }
 
-func (b *Bench) runSystem(ctx context.Context, starter Starter) error {
+// runSystem does what shares a cluster in turn, and then each work that has one of its own.
+func (b *Bench) runSystem(ctx context.Context, starter Starter, round int) error {
+	var shared, own []Work
+	for _, work := range b.works {
+		switch {
+		case !work.Can(starter.Name) || work.Once && round > 0:
+		case work.Members == 0:
+			shared = append(shared, work)
+		default:
+			own = append(own, work)
+		}
+	}
+	if len(shared) > 0 {
+		if err := b.runCluster(ctx, starter, usualMembers, shared); err != nil {
+			return err
+		}
+	}
+	for _, work := range own {
+		if err := b.runCluster(ctx, starter, work.Members, []Work{work}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Bench) runCluster(ctx context.Context, starter Starter, members int, works []Work) error {
 	dir, err := os.MkdirTemp(b.dir, "")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	system, err := starter.Start(ctx, dir)
+	system, err := starter.Start(ctx, dir, members)
 	if err != nil {
 		return err
 	}
@@ -84,11 +111,8 @@ func (b *Bench) runSystem(ctx context.Context, starter Starter) error {
 	if err := warmUp(ctx, system, b.scale); err != nil {
 		return fmt.Errorf("warm-up: %w", err)
 	}
-	for _, work := range b.works {
-		if !work.Can(system) {
-			continue
-		}
-		figures, err := work.Run(ctx, system, b.scale)
+	for _, work := range works {
+		figures, err := runWork(ctx, system, work, b.scale)
 		if err == nil {
 			err = ctx.Err()
 		}
@@ -99,6 +123,27 @@ func (b *Bench) runSystem(ctx context.Context, starter Starter) error {
 		b.results.add(work.ID, starter.Name, figures)
 	}
 	return nil
+}
+
+// runWork fails when our cluster had an election meanwhile, unless that is what the work is about.
+func runWork(ctx context.Context, system System, work Work, scale Scale) (Figures, error) {
+	sidecar, ok := system.(*Sidecar)
+	if !ok || work.Elections {
+		return work.Run(ctx, system, scale)
+	}
+	before, err := sidecar.term(ctx)
+	if err != nil {
+		return nil, err
+	}
+	figures, err := work.Run(ctx, system, scale)
+	if err != nil {
+		return nil, err
+	}
+	after, err := sidecar.term(ctx)
+	if err == nil && after != before {
+		err = fmt.Errorf("the term rose from %d to %d: there were elections", before, after)
+	}
+	return figures, err
 }
 
 func (r Results) add(work, system string, figures Figures) {
@@ -112,7 +157,9 @@ func (r Results) add(work, system string, figures Figures) {
 func (r Results) rounds(figure Figure) []float64 {
 	var values []float64
 	for _, figures := range r[figure.Work][figure.System] {
-		values = append(values, figures[figure.Name])
+		if value, ok := figures[figure.Name]; ok {
+			values = append(values, value)
+		}
 	}
 	return values
 }

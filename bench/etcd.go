@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -24,8 +23,8 @@ type Etcd struct {
 	next    atomic.Uint64
 }
 
-func startEtcd(ctx context.Context, program, dir string) (System, error) {
-	members, peers, _, err := newMembers(dir)
+func startEtcd(ctx context.Context, program, dir string, count int) (System, error) {
+	members, peers, _, err := newMembers(dir, count)
 	if err != nil {
 		return nil, err
 	}
@@ -47,25 +46,23 @@ func startEtcd(ctx context.Context, program, dir string) (System, error) {
 		}
 	}
 	e := &Etcd{members: members}
-	if err := e.connect(ctx); err != nil {
+	if err := e.Reconnect(ctx); err != nil {
 		e.Close()
 		return nil, err
 	}
 	return e, nil
 }
 
-func (e *Etcd) connect(ctx context.Context) error {
+// Reconnect is also how the clients are made.
+func (e *Etcd) Reconnect(ctx context.Context) error {
 	err := until(ctx, "a leader of etcd", e.members, func(ctx context.Context) bool {
-		for _, member := range e.members {
-			if isEtcdLeader(ctx, member.Address) {
-				e.leader = member
-			}
-		}
+		e.leader = e.findLeader(ctx)
 		return e.leader != nil
 	})
 	if err != nil {
 		return err
 	}
+	e.disconnect()
 	for range connections {
 		client, err := dialEtcd(e.leader.Address)
 		if err != nil {
@@ -76,16 +73,37 @@ func (e *Etcd) connect(ctx context.Context) error {
 	return nil
 }
 
-func isEtcdLeader(ctx context.Context, address string) bool {
+// findLeader takes that of the highest term: one that was stopped may not know yet.
+func (e *Etcd) findLeader(ctx context.Context) *Member {
+	var leader *Member
+	term := uint64(0)
+	for _, member := range e.members {
+		status, err := etcdStatus(ctx, member.Address)
+		if err == nil && status.Leader != 0 && status.Leader == status.Header.MemberId && status.RaftTerm > term {
+			leader, term = member, status.RaftTerm
+		}
+	}
+	return leader
+}
+
+func etcdStatus(ctx context.Context, address string) (*clientv3.StatusResponse, error) {
 	client, err := dialEtcd(address)
 	if err != nil {
-		return false
+		return nil, err
 	}
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	status, err := client.Status(ctx, address)
-	return err == nil && status.Leader != 0 && status.Leader == status.Header.MemberId
+	return client.Status(ctx, address)
+}
+
+func (e *Etcd) HasCaughtUp(ctx context.Context, member *Member) bool {
+	leader, err := etcdStatus(ctx, e.leader.Address)
+	if err != nil {
+		return false
+	}
+	status, err := etcdStatus(ctx, member.Address)
+	return err == nil && status.Leader != 0 && status.RaftAppliedIndex >= leader.RaftAppliedIndex
 }
 
 func dialEtcd(address string) (*clientv3.Client, error) {
@@ -96,6 +114,8 @@ func (e *Etcd) Name() string { return "etcd" }
 
 func (e *Etcd) Members() []*Member { return e.members }
 
+func (e *Etcd) Leader() *Member { return e.leader }
+
 func (e *Etcd) Put(ctx context.Context, value []byte) error {
 	number := e.next.Add(1)
 	key := fmt.Sprintf("k%06d", number%keys)
@@ -103,8 +123,23 @@ func (e *Etcd) Put(ctx context.Context, value []byte) error {
 	return err
 }
 
-func (e *Etcd) Subscribe(ctx context.Context, fromStart bool, ready chan<- struct{}, each func(int, int64)) error {
-	client, err := dialEtcd(e.leader.Address)
+// etcdWriter is a client of one member.
+type etcdWriter struct{ client *clientv3.Client }
+
+func (e *Etcd) Dial(member *Member) (Writer, error) {
+	client, err := dialEtcd(member.Address)
+	return etcdWriter{client}, err
+}
+
+func (w etcdWriter) Put(ctx context.Context, value []byte) error {
+	_, err := w.client.Put(ctx, "k", string(value))
+	return err
+}
+
+func (w etcdWriter) Close() { _ = w.client.Close() }
+
+func (e *Etcd) Subscribe(ctx context.Context, at *Member, fromStart bool, ready chan<- struct{}, each Each) error {
+	client, err := dialEtcd(at.Address)
 	if err != nil {
 		return err
 	}
@@ -121,16 +156,21 @@ func (e *Etcd) Subscribe(ctx context.Context, fromStart bool, ready chan<- struc
 			close(ready)
 		}
 		if events := response.Events; len(events) > 0 {
-			each(len(events), int64(binary.BigEndian.Uint64(events[len(events)-1].Kv.Value)))
+			each(len(events), func(i int) int64 { return stampOf(events[i].Kv.Value) })
 		}
 	}
 	return ctx.Err()
 }
 
-func (e *Etcd) Close() {
+func (e *Etcd) disconnect() {
 	for _, client := range e.clients {
 		_ = client.Close()
 	}
+	e.clients = nil
+}
+
+func (e *Etcd) Close() {
+	e.disconnect()
 	for _, member := range e.members {
 		if member.exited != nil {
 			member.stop()

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -29,8 +28,8 @@ type JetStream struct {
 	next    atomic.Uint64
 }
 
-func startJetStream(ctx context.Context, program, dir string) (System, error) {
-	members, peers, _, err := newMembers(dir)
+func startJetStream(ctx context.Context, program, dir string, count int) (System, error) {
+	members, peers, _, err := newMembers(dir, count)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +97,8 @@ func (j *JetStream) findLeader(ctx context.Context) *Member {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	stream, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-		Name: streamName, Subjects: []string{"bench.>"}, Storage: jetstream.FileStorage, Replicas: 3, AllowBatchPublish: true,
+		Name: streamName, Subjects: []string{"bench.>"}, Storage: jetstream.FileStorage, Replicas: len(j.members),
+		AllowBatchPublish: true,
 	})
 	if err != nil {
 		return nil
@@ -120,13 +120,15 @@ func (j *JetStream) Name() string { return "JetStream" }
 
 func (j *JetStream) Members() []*Member { return j.members }
 
+func (j *JetStream) Leader() *Member { return j.leader }
+
 func (j *JetStream) Put(ctx context.Context, value []byte) error {
 	_, err := j.streams[j.next.Add(1)%uint64(len(j.streams))].Publish(ctx, subject, value)
 	return err
 }
 
-func (j *JetStream) Subscribe(ctx context.Context, fromStart bool, ready chan<- struct{}, each func(int, int64)) error {
-	conn, err := dialNats(j.leader.Address)
+func (j *JetStream) Subscribe(ctx context.Context, at *Member, fromStart bool, ready chan<- struct{}, each Each) error {
+	conn, err := dialNats(at.Address)
 	if err != nil {
 		return err
 	}
@@ -144,7 +146,7 @@ func (j *JetStream) Subscribe(ctx context.Context, fromStart bool, ready chan<- 
 		return err
 	}
 	consuming, err := consumer.Consume(func(message jetstream.Msg) {
-		each(1, int64(binary.BigEndian.Uint64(message.Data())))
+		each(1, func(int) int64 { return stampOf(message.Data()) })
 	})
 	if err != nil {
 		return err

@@ -39,6 +39,17 @@ func (r *Recorder) record(sent time.Time) {
 	_ = r.histogram.RecordValue(max(1, now.Sub(sent).Microseconds()))
 }
 
+// recordIntended is for an open loop: what was due while the time ran counts, whenever it came.
+func (r *Recorder) recordIntended(intended time.Time) {
+	if intended.Before(r.from) || intended.After(r.to) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.count++
+	_ = r.histogram.RecordValue(max(1, time.Since(intended).Microseconds()))
+}
+
 func (r *Recorder) figures() Figures {
 	milliseconds := func(quantile float64) float64 { return float64(r.histogram.ValueAtQuantile(quantile)) / 1000 }
 	return Figures{
@@ -49,11 +60,17 @@ func (r *Recorder) figures() Figures {
 
 // stamped is a value of so many bytes; each begins with when it was sent.
 func stamped(size int) func() []byte {
-	return func() []byte {
-		value := make([]byte, size)
-		binary.BigEndian.PutUint64(value, uint64(time.Now().UnixNano()))
-		return value
-	}
+	return func() []byte { return stampedAt(time.Now(), size) }
+}
+
+func stampedAt(moment time.Time, size int) []byte {
+	value := make([]byte, size)
+	binary.BigEndian.PutUint64(value, uint64(moment.UnixNano()))
+	return value
+}
+
+func stampOf(value []byte) int64 {
+	return int64(binary.BigEndian.Uint64(value))
 }
 
 // closedLoop has so many writers put one value after the other.
@@ -68,6 +85,40 @@ func closedLoop(ctx context.Context, system System, writers, size int, recorder 
 		}
 		return nil
 	})
+}
+
+// openLoop puts a value at each of its moments, so many a second until `to`, whether those before are answered or not.
+// Each is stamped with the moment when it was due: what is late, also in being sent, counts as late. Returns how many were
+// acknowledged, once all are answered.
+func openLoop(ctx context.Context, system System, rate, size int, to time.Time) (int64, error) {
+	var acknowledged atomic.Int64
+	var group sync.WaitGroup
+	failed := make(chan error, 1)
+	begin := time.Now()
+	for number := 0; len(failed) == 0; number++ {
+		due := begin.Add(time.Duration(number) * time.Second / time.Duration(rate))
+		if due.After(to) {
+			break
+		}
+		time.Sleep(time.Until(due))
+		group.Go(func() {
+			if err := system.Put(ctx, stampedAt(due, size)); err == nil {
+				acknowledged.Add(1)
+			} else {
+				select {
+				case failed <- err:
+				default:
+				}
+			}
+		})
+	}
+	group.Wait()
+	select {
+	case err := <-failed:
+		return 0, err
+	default:
+		return acknowledged.Load(), nil
+	}
 }
 
 // pipelined keeps so many values on their way on one stream.
@@ -90,8 +141,9 @@ type Reading struct {
 	done   chan error
 }
 
-// subscribe starts subscribers and waits until none of them can miss anything new.
-func subscribe(ctx context.Context, system System, subscribers int, fromStart bool) *Reading {
+// subscribe starts subscribers of a member and waits until none of them can miss anything new. `each` is called for what
+// any of them gets; nil for nothing.
+func subscribe(ctx context.Context, system System, at *Member, subscribers int, fromStart bool, each Each) *Reading {
 	ctx, cancel := context.WithCancel(ctx)
 	reading := &Reading{lastAt: make([]atomic.Int64, subscribers), cancel: cancel, done: make(chan error, 1)}
 	readies := make([]chan struct{}, subscribers)
@@ -100,9 +152,14 @@ func subscribe(ctx context.Context, system System, subscribers int, fromStart bo
 	}
 	go func() {
 		reading.done <- inParallel(subscribers, func(i int) error {
-			return unlessDone(ctx, system.Subscribe(ctx, fromStart, readies[i], func(count int, lastSentAt int64) {
+			// One that fails ends all, and nobody waits for it to be ready.
+			defer cancel()
+			return unlessDone(ctx, system.Subscribe(ctx, at, fromStart, readies[i], func(count int, sentAt func(int) int64) {
+				if each != nil {
+					each(count, sentAt)
+				}
+				reading.lastAt[i].Store(sentAt(count - 1))
 				reading.count.Add(int64(count))
-				reading.lastAt[i].Store(lastSentAt)
 			}))
 		})
 	}()

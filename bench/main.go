@@ -1,5 +1,5 @@
 // Bench runs the same work against raft-sidecar, etcd and NATS JetStream, each three members on loopback with synchronous
-// writes, one system after the other in several rounds, and writes what it measured.
+// writes, one system after the other in several rounds, and what only ours has, and writes what it measured.
 package main
 
 import (

@@ -50,13 +50,17 @@ func (m *Member) start() error {
 	return nil
 }
 
+func (m *Member) signal(signal syscall.Signal) {
+	_ = m.process.Process.Signal(signal)
+}
+
 func (m *Member) kill() {
-	_ = m.process.Process.Kill()
+	m.signal(syscall.SIGKILL)
 	<-m.exited
 }
 
 func (m *Member) stop() {
-	_ = m.process.Process.Signal(syscall.SIGTERM)
+	m.signal(syscall.SIGTERM)
 	select {
 	case <-m.exited:
 	case <-time.After(stopTimeout):
@@ -87,13 +91,13 @@ func (m *Member) processorSeconds() float64 {
 	return (user + system) / clockTicks
 }
 
-// newMembers gives three members their directories below dir and ports for clients and peers, which are free for now.
-func newMembers(dir string) (members []*Member, peerPorts, extraPorts []int, err error) {
-	ports, err := freePorts(9)
+// newMembers gives members their directories below dir and ports for clients, peers and more, which are free for now.
+func newMembers(dir string, count int) (members []*Member, peerPorts, extraPorts []int, err error) {
+	ports, err := freePorts(3 * count)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	for i := range 3 {
+	for i := range count {
 		name := fmt.Sprintf("n%d", i+1)
 		member := &Member{Name: name, Address: loopback(ports[i]), DataDir: filepath.Join(dir, name)}
 		if err := os.MkdirAll(member.DataDir, 0o755); err != nil {
@@ -101,7 +105,7 @@ func newMembers(dir string) (members []*Member, peerPorts, extraPorts []int, err
 		}
 		members = append(members, member)
 	}
-	return members, ports[3:6], ports[6:9], nil
+	return members, ports[count : 2*count], ports[2*count:], nil
 }
 
 func loopback(port int) string {

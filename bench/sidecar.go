@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -30,8 +29,8 @@ type Sidecar struct {
 	next    atomic.Uint64
 }
 
-func startSidecar(ctx context.Context, root, dir string) (System, error) {
-	members, peers, https, err := newMembers(dir)
+func startSidecar(ctx context.Context, root, dir string, count int) (System, error) {
+	members, peers, https, err := newMembers(dir, count)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +50,7 @@ func startSidecar(ctx context.Context, root, dir string) (System, error) {
 		}
 	}
 	s := &Sidecar{members: members}
-	if err := s.connect(ctx); err != nil {
+	if err := s.Reconnect(ctx); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -59,7 +58,8 @@ func startSidecar(ctx context.Context, root, dir string) (System, error) {
 }
 
 // connect finds the leader and connects to it.
-func (s *Sidecar) connect(ctx context.Context) error {
+// Reconnect is also how the clients are made.
+func (s *Sidecar) Reconnect(ctx context.Context) error {
 	err := until(ctx, "a leader of the sidecars", s.members, func(ctx context.Context) bool {
 		s.leader = s.findLeader(ctx)
 		return s.leader != nil
@@ -67,6 +67,7 @@ func (s *Sidecar) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.disconnect()
 	for range connections {
 		conn, err := dialSidecar(s.leader.Address)
 		if err != nil {
@@ -78,26 +79,44 @@ func (s *Sidecar) connect(ctx context.Context) error {
 	return nil
 }
 
+// findLeader takes that of the highest term: one that was stopped may not know yet.
 func (s *Sidecar) findLeader(ctx context.Context) *Member {
+	var leader *Member
+	term := uint64(0)
 	for _, member := range s.members {
-		if isSidecarLeader(ctx, member.Address) {
-			return member
+		state, err := sidecarState(ctx, member.Address)
+		// A leader that has committed something in its term takes proposals at once.
+		if err == nil && state.Role == raftv1.Role_ROLE_LEADER && state.AppliedIndex > 0 && state.Term > term {
+			leader, term = member, state.Term
 		}
 	}
-	return nil
+	return leader
 }
 
-func isSidecarLeader(ctx context.Context, address string) bool {
+func sidecarState(ctx context.Context, address string) (*raftv1.GetStateResponse, error) {
 	conn, err := dialSidecar(address)
 	if err != nil {
-		return false
+		return nil, err
 	}
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	state, err := raftv1.NewLogServiceClient(conn).GetState(ctx, &raftv1.GetStateRequest{})
-	// A leader that has committed something in its term takes proposals at once.
-	return err == nil && state.Role == raftv1.Role_ROLE_LEADER && state.AppliedIndex > 0
+	return raftv1.NewLogServiceClient(conn).GetState(ctx, &raftv1.GetStateRequest{})
+}
+
+func (s *Sidecar) HasCaughtUp(ctx context.Context, member *Member) bool {
+	leader, err := sidecarState(ctx, s.leader.Address)
+	if err != nil {
+		return false
+	}
+	state, err := sidecarState(ctx, member.Address)
+	return err == nil && state.LeaderId != "" && state.AppliedIndex >= leader.CommitIndex
+}
+
+// term is the one in which the cluster's clients know the leader.
+func (s *Sidecar) term(ctx context.Context) (uint64, error) {
+	state, err := sidecarState(ctx, s.leader.Address)
+	return state.GetTerm(), err
 }
 
 func dialSidecar(address string) (*grpc.ClientConn, error) {
@@ -109,6 +128,8 @@ func (s *Sidecar) Name() string { return "raft-sidecar" }
 
 func (s *Sidecar) Members() []*Member { return s.members }
 
+func (s *Sidecar) Leader() *Member { return s.leader }
+
 func (s *Sidecar) client() raftv1.LogServiceClient {
 	return s.clients[s.next.Add(1)%uint64(len(s.clients))]
 }
@@ -118,12 +139,27 @@ func (s *Sidecar) Put(ctx context.Context, value []byte) error {
 	return err
 }
 
-func (s *Sidecar) Subscribe(ctx context.Context, fromStart bool, ready chan<- struct{}, each func(int, int64)) error {
+// sidecarWriter is a client of one member.
+type sidecarWriter struct{ conn *grpc.ClientConn }
+
+func (s *Sidecar) Dial(member *Member) (Writer, error) {
+	conn, err := dialSidecar(member.Address)
+	return sidecarWriter{conn}, err
+}
+
+func (w sidecarWriter) Put(ctx context.Context, value []byte) error {
+	_, err := raftv1.NewLogServiceClient(w.conn).Propose(ctx, &raftv1.ProposeRequest{Command: value})
+	return err
+}
+
+func (w sidecarWriter) Close() { _ = w.conn.Close() }
+
+func (s *Sidecar) Subscribe(ctx context.Context, at *Member, fromStart bool, ready chan<- struct{}, each Each) error {
 	request := &raftv1.ApplyStreamRequest{Start: &raftv1.ApplyStreamRequest_Tail{Tail: true}}
 	if fromStart {
 		request.Start = &raftv1.ApplyStreamRequest_AfterIndex{AfterIndex: 0}
 	}
-	conn, err := dialSidecar(s.leader.Address)
+	conn, err := dialSidecar(at.Address)
 	if err != nil {
 		return err
 	}
@@ -141,7 +177,7 @@ func (s *Sidecar) Subscribe(ctx context.Context, fromStart bool, ready chan<- st
 			close(ready)
 		}
 		if entries := response.GetBatch().GetEntries(); len(entries) > 0 {
-			each(len(entries), int64(binary.BigEndian.Uint64(entries[len(entries)-1].Command)))
+			each(len(entries), func(i int) int64 { return stampOf(entries[i].Command) })
 		}
 	}
 }
@@ -197,10 +233,15 @@ func receiveResults(
 	}
 }
 
-func (s *Sidecar) Close() {
+func (s *Sidecar) disconnect() {
 	for _, conn := range s.conns {
 		_ = conn.Close()
 	}
+	s.conns, s.clients = nil, nil
+}
+
+func (s *Sidecar) Close() {
+	s.disconnect()
 	for _, member := range s.members {
 		if member.exited != nil {
 			member.stop()

@@ -5,17 +5,38 @@ import (
 	"time"
 )
 
-// System is three running members of one of the systems that are compared, each with synchronous writes, and clients of
-// them. All clients talk to the leader, where every system is at its best.
+// System is a running cluster of one of the systems that are compared, each with synchronous writes, and clients of it.
+// Clients talk to the leader, where every system is at its best, if nothing else is said.
 type System interface {
 	Name() string
 	Members() []*Member
+	// Leader is the one that clients talk to.
+	Leader() *Member
 	// Put writes a value and returns when it is committed. Safe for concurrent use.
 	Put(ctx context.Context, value []byte) error
-	// Subscribe delivers everything written, from the first on or what is new, until ctx is done. `each` is called with
-	// how many came at once and the moment in nanoseconds that the last one's value begins with. Ready is closed when
-	// nothing new can be missed.
-	Subscribe(ctx context.Context, fromStart bool, ready chan<- struct{}, each func(count int, lastSentAt int64)) error
+	// Subscribe delivers everything written, from the first on or what is new, until ctx is done, by a connection to the
+	// member `at`. Ready is closed when nothing new can be missed.
+	Subscribe(ctx context.Context, at *Member, fromStart bool, ready chan<- struct{}, each Each) error
+	Close()
+}
+
+// Each is called with how many values came at once, and what tells the moment, in nanoseconds, with which one begins.
+type Each func(count int, sentAt func(i int) int64)
+
+// Elects can lose its leader and find another one.
+type Elects interface {
+	System
+	// Reconnect waits for a leader and has all clients talk to it.
+	Reconnect(ctx context.Context) error
+	// Dial makes a client of one member.
+	Dial(member *Member) (Writer, error)
+	// HasCaughtUp tells whether a member has all that the leader has.
+	HasCaughtUp(ctx context.Context, member *Member) bool
+}
+
+// Writer is a client of one member, whoever leads.
+type Writer interface {
+	Put(ctx context.Context, value []byte) error
 	Close()
 }
 

@@ -7,7 +7,10 @@ import (
 	"time"
 )
 
-const valueBytes = 256
+const (
+	valueBytes   = 256
+	usualMembers = 3
+)
 
 // Scale is how long and how much; QUICK=1 has less of both.
 type Scale struct {
@@ -16,52 +19,66 @@ type Scale struct {
 	ClusterWarmUp time.Duration
 	WarmUp        time.Duration
 	Length        time.Duration
+	Idle          time.Duration
 	ReplayEntries int
 }
 
 var (
-	fullScale  = Scale{Rounds: 3, ClusterWarmUp: 10 * time.Second, WarmUp: 2 * time.Second, Length: 6 * time.Second, ReplayEntries: 1_000_000}
-	quickScale = Scale{Rounds: 1, ClusterWarmUp: 5 * time.Second, WarmUp: time.Second, Length: 3 * time.Second, ReplayEntries: 200_000}
+	fullScale = Scale{
+		Rounds: 3, ClusterWarmUp: 10 * time.Second, WarmUp: 2 * time.Second, Length: 6 * time.Second, Idle: 10 * time.Second,
+		ReplayEntries: 1_000_000,
+	}
+	quickScale = Scale{
+		Rounds: 1, ClusterWarmUp: 5 * time.Second, WarmUp: time.Second, Length: 3 * time.Second, Idle: 5 * time.Second,
+		ReplayEntries: 200_000,
+	}
 )
 
 // Work is one thing that is measured, of each system that can do it.
 type Work struct {
 	ID    string
 	Title string
-	// Can tells which systems take part.
-	Can func(System) bool
+	// Can tells, by its name, whether a system takes part.
+	Can func(system string) bool
 	Run func(context.Context, System, Scale) (Figures, error)
+	// Members of a cluster of its own; 0 to share the usual one with other works.
+	Members int
+	// Whether the first round is enough.
+	Once bool
+	// Whether it may have elections: any other work fails when our cluster has one.
+	Elections bool
 }
 
-func always(System) bool { return true }
+func always(string) bool { return true }
 
-func hasPipeline(system System) bool {
-	_, ok := system.(Pipeliner)
-	return ok
-}
+func onlyOurs(system string) bool { return system == ours }
 
-func isSidecar(system System) bool {
-	_, ok := system.(*Sidecar)
-	return ok
-}
+func withPipeline(system string) bool { return system != etcd }
 
 // The order in which one cluster does them. The replay comes last: it fills the log.
 var works = []Work{
+	{ID: "idle", Title: "nothing to do: the processor of the busiest member, % of a core", Can: always, Run: idle},
 	unary(1), unary(8), unary(64), unary(256), unary(1_024),
 	{
-		ID: "stream-256", Title: "a ProposeStream, one value a message, 256 in flight", Can: isSidecar,
+		ID: "stream-256", Title: "a ProposeStream, one value a message, 256 in flight", Can: onlyOurs,
 		Run: func(ctx context.Context, system System, scale Scale) (Figures, error) {
 			return pipeline(ctx, system, scale, 256, 1)
 		},
 	},
 	{
-		ID: "batch-1024", Title: "a stream of batches, 1,024 in flight", Can: hasPipeline,
+		ID: "batch16-1024", Title: "a ProposeStream, 16 values a message, 1,024 in flight", Can: onlyOurs,
+		Run: func(ctx context.Context, system System, scale Scale) (Figures, error) {
+			return pipeline(ctx, system, scale, 1_024, 16)
+		},
+	},
+	{
+		ID: "batch-1024", Title: "a stream of batches, 1,024 in flight; ours of 256 values a message", Can: withPipeline,
 		Run: func(ctx context.Context, system System, scale Scale) (Figures, error) {
 			return pipeline(ctx, system, scale, 1_024, 256)
 		},
 	},
 	{ID: "live-10", Title: "10 live subscribers while as much is written as can be", Can: always, Run: live},
-	{ID: "replay", Title: "everything written, read from the start by 1 and by 10 subscribers", Can: hasPipeline, Run: replay},
+	{ID: "replay", Title: "everything written, read from the start by 1 and by 10 subscribers", Can: withPipeline, Run: replay},
 }
 
 func unary(inFlight int) Work {
@@ -87,15 +104,46 @@ func warmUp(ctx context.Context, system System, scale Scale) error {
 	return closedLoop(ctx, system, 64, valueBytes, newRecorder(scale.ClusterWarmUp, 0))
 }
 
-// measured adds what the members used of the processor for each write, warm-up included.
+// measured adds what the members used of the processor for each write, and of ours how often each committed to its disk,
+// warm-up included.
 func measured(system System, scale Scale, load func(*Recorder) error) (Figures, error) {
+	commitsBefore, err := diskCommits(system)
+	if err != nil {
+		return nil, err
+	}
 	recorder := newRecorder(scale.WarmUp, scale.Length)
 	before := processorSeconds(system)
-	err := load(recorder)
+	if err := load(recorder); err != nil {
+		return nil, err
+	}
 	figures := recorder.figures()
-	writes := figures["rate"] * (scale.WarmUp + scale.Length).Seconds()
-	figures["processor"] = (processorSeconds(system) - before) / max(1, writes) * 1e6
+	seconds := (scale.WarmUp + scale.Length).Seconds()
+	figures["processor"] = (processorSeconds(system) - before) / max(1, figures["rate"]*seconds) * 1e6
+	commits, err := diskCommits(system)
+	for i := range commits {
+		name := "commits"
+		if system.Members()[i] != system.Leader() {
+			name = "commitsFollower"
+		}
+		figures[name] = max(figures[name], (commits[i]-commitsBefore[i])/seconds)
+	}
 	return figures, err
+}
+
+// idle measures each member, and gives the busiest.
+func idle(_ context.Context, system System, scale Scale) (Figures, error) {
+	// What the warm-up has left to do.
+	time.Sleep(scale.WarmUp)
+	before := map[*Member]float64{}
+	for _, member := range system.Members() {
+		before[member] = member.processorSeconds()
+	}
+	time.Sleep(scale.Idle)
+	busiest := 0.0
+	for _, member := range system.Members() {
+		busiest = max(busiest, (member.processorSeconds()-before[member])/scale.Idle.Seconds()*100)
+	}
+	return Figures{"busiest": busiest}, nil
 }
 
 func processorSeconds(system System) float64 {
@@ -108,7 +156,7 @@ func processorSeconds(system System) float64 {
 
 // saturate writes as fast as the system can.
 func saturate(ctx context.Context, system System, recorder *Recorder) error {
-	if hasPipeline(system) {
+	if withPipeline(system.Name()) {
 		return pipelined(ctx, system, 1_024, 256, valueBytes, recorder)
 	}
 	return closedLoop(ctx, system, 256, valueBytes, recorder)
@@ -117,7 +165,7 @@ func saturate(ctx context.Context, system System, recorder *Recorder) error {
 // live also tells how far behind the last subscriber is when the writing ends.
 func live(ctx context.Context, system System, scale Scale) (Figures, error) {
 	const subscribers = 10
-	reading := subscribe(ctx, system, subscribers, false)
+	reading := subscribe(ctx, system, system.Leader(), subscribers, false, nil)
 	recorder := newRecorder(scale.WarmUp, scale.Length)
 	var warm atomic.Int64
 	time.AfterFunc(scale.WarmUp, func() { warm.Store(reading.count.Load()) })
@@ -144,7 +192,7 @@ func replay(ctx context.Context, system System, scale Scale) (Figures, error) {
 	figures := Figures{}
 	for _, subscribers := range []int{1, 10} {
 		begin := time.Now()
-		reading := subscribe(ctx, system, subscribers, true)
+		reading := subscribe(ctx, system, system.Leader(), subscribers, true, nil)
 		want := int64(subscribers) * int64(scale.ReplayEntries)
 		for reading.count.Load() < want && time.Since(begin) < time.Minute {
 			time.Sleep(time.Millisecond)
