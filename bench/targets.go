@@ -39,5 +39,7 @@ var targets = []Target{
 	{"replay to 1 subscriber", "1/s", Figure{ours, "replay", "events1"}, &Figure{jetStream, "replay", "events1"}, false, 1, 1.5},
 	{"replay to 10 subscribers, all together", "1/s",
 		Figure{ours, "replay", "events10"}, &Figure{jetStream, "replay", "events10"}, false, 1, 1.5},
+	{"5,000/s, from when a value was due to a subscriber of another member, p99", "ms",
+		Figure{ours, "receive", "p99"}, nil, true, 10, 5},
 	{"idle, processor of the busiest member", "%", Figure{ours, "idle", "busiest"}, nil, true, 2, 1},
 }

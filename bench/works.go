@@ -78,6 +78,10 @@ var works = []Work{
 		},
 	},
 	{ID: "live-10", Title: "10 live subscribers while as much is written as can be", Can: always, Run: live},
+	{
+		ID: "receive", Title: "5,000/s written to the leader, received from another member: from when a value was due",
+		Can: always, Run: receive,
+	},
 	{ID: "replay", Title: "everything written, read from the start by 1 and by 10 subscribers", Can: withPipeline, Run: replay},
 }
 

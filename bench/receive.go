@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	receiveRate = 5_000
+	// How long what is on its way may take.
+	arrivalTimeout = 10 * time.Second
+)
+
+// receive measures from the moment a value was due at the leader until a subscriber of another member has it.
+func receive(ctx context.Context, system System, scale Scale) (Figures, error) {
+	recorder := newRecorder(scale.WarmUp, scale.Length)
+	begin := time.Now()
+	var received atomic.Int64
+	reading := subscribe(ctx, system, followers(system)[0], 1, false, func(count int, sentAt func(int) int64) {
+		for i := range count {
+			due := time.Unix(0, sentAt(i))
+			// What was written before may reach a follower only now.
+			if due.Before(begin) {
+				continue
+			}
+			recorder.recordIntended(due)
+			received.Add(1)
+		}
+	})
+	acknowledged, err := openLoop(ctx, system, receiveRate, valueBytes, recorder.to)
+	if err != nil {
+		return nil, err
+	}
+	for end := time.Now().Add(arrivalTimeout); received.Load() < acknowledged && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	if err := reading.stop(); err != nil {
+		return nil, err
+	}
+	if count := received.Load(); count != acknowledged {
+		return nil, fmt.Errorf("%d values were acknowledged and %d received", acknowledged, count)
+	}
+	return recorder.figures(), nil
+}
+
+func followers(system System) []*Member {
+	var others []*Member
+	for _, member := range system.Members() {
+		if member != system.Leader() {
+			others = append(others, member)
+		}
+	}
+	return others
+}
