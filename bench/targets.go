@@ -41,5 +41,8 @@ var targets = []Target{
 		Figure{ours, "replay", "events10"}, &Figure{jetStream, "replay", "events10"}, false, 1, 1.5},
 	{"5,000/s, from when a value was due to a subscriber of another member, p99", "ms",
 		Figure{ours, "receive", "p99"}, nil, true, 10, 5},
+	{"leader killed to the next acknowledged write, median", "s", Figure{ours, "kill", "median"}, nil, true, 0.5, 0.25},
+	{"the same, worst", "s", Figure{ours, "kill", "worst"}, nil, true, 1.2, 0.8},
+	{"leader stopped to the next acknowledged write elsewhere, worst", "s", Figure{ours, "hang", "worst"}, nil, true, 2, 1.5},
 	{"idle, processor of the busiest member", "%", Figure{ours, "idle", "busiest"}, nil, true, 2, 1},
 }

@@ -21,16 +21,19 @@ type Scale struct {
 	Length        time.Duration
 	Idle          time.Duration
 	ReplayEntries int
+	// How often the leader is killed, or hangs.
+	Kills int
+	Hangs int
 }
 
 var (
 	fullScale = Scale{
 		Rounds: 3, ClusterWarmUp: 10 * time.Second, WarmUp: 2 * time.Second, Length: 6 * time.Second, Idle: 10 * time.Second,
-		ReplayEntries: 1_000_000,
+		ReplayEntries: 1_000_000, Kills: 20, Hangs: 5,
 	}
 	quickScale = Scale{
 		Rounds: 1, ClusterWarmUp: 5 * time.Second, WarmUp: time.Second, Length: 3 * time.Second, Idle: 5 * time.Second,
-		ReplayEntries: 200_000,
+		ReplayEntries: 200_000, Kills: 5, Hangs: 2,
 	}
 )
 
@@ -55,7 +58,11 @@ func onlyOurs(system string) bool { return system == ours }
 
 func withPipeline(system string) bool { return system != etcd }
 
-// The order in which one cluster does them. The replay comes last: it fills the log.
+// Those that find another leader within a second or two. JetStream waits for four to nine seconds, which would only make
+// the bench longer.
+func withFastElections(system string) bool { return system != jetStream }
+
+// The order in which one cluster does them. The replay fills the log, and the kills change the leader.
 var works = []Work{
 	{ID: "idle", Title: "nothing to do: the processor of the busiest member, % of a core", Can: always, Run: idle},
 	unary(1), unary(8), unary(64), unary(256), unary(1_024),
@@ -83,6 +90,14 @@ var works = []Work{
 		Can: always, Run: receive,
 	},
 	{ID: "replay", Title: "everything written, read from the start by 1 and by 10 subscribers", Can: withPipeline, Run: replay},
+	{
+		ID: "kill", Title: "the leader is killed: seconds to the next acknowledged write of a client that tries all members",
+		Can: withFastElections, Run: kill, Elections: true,
+	},
+	{
+		ID: "hang", Title: "the leader is stopped (SIGSTOP): seconds to the next acknowledged write elsewhere",
+		Can: withFastElections, Run: hang, Elections: true,
+	},
 }
 
 func unary(inFlight int) Work {
