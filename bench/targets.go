@@ -45,4 +45,11 @@ var targets = []Target{
 	{"the same, worst", "s", Figure{ours, "kill", "worst"}, nil, true, 1.2, 0.8},
 	{"leader stopped to the next acknowledged write elsewhere, worst", "s", Figure{ours, "hang", "worst"}, nil, true, 2, 1.5},
 	{"idle, processor of the busiest member", "%", Figure{ours, "idle", "busiest"}, nil, true, 2, 1},
+	{"values of 16 KB, against those of 1 KB", "MB/s",
+		Figure{ours, "sizes", "MBsOf16KB"}, &Figure{ours, "sizes", "MBsOf1KB"}, false, 1, 0},
+	{"values of 1 MB, against those of 16 KB", "MB/s",
+		Figure{ours, "sizes", "MBsOf1MB"}, &Figure{ours, "sizes", "MBsOf16KB"}, false, 1, 0},
+	{"values of 1 KB", "MB/s", Figure{ours, "sizes", "MBsOf1KB"}, &Figure{etcd, "sizes", "MBsOf1KB"}, false, 0, 1.5},
+	{"values of 16 KB", "MB/s", Figure{ours, "sizes", "MBsOf16KB"}, &Figure{etcd, "sizes", "MBsOf16KB"}, false, 0, 1.5},
+	{"values of 1 MB", "MB/s", Figure{ours, "sizes", "MBsOf1MB"}, &Figure{etcd, "sizes", "MBsOf1MB"}, false, 0, 1.5},
 }

@@ -62,7 +62,8 @@ func withPipeline(system string) bool { return system != etcd }
 // the bench longer.
 func withFastElections(system string) bool { return system != jetStream }
 
-// The order in which one cluster does them. The replay fills the log, and the kills change the leader.
+// The order in which one cluster does them. The replay fills the log, and the kills change the leader; the large values
+// come last, since etcd and we keep them all.
 var works = []Work{
 	{ID: "idle", Title: "nothing to do: the processor of the busiest member, % of a core", Can: always, Run: idle},
 	unary(1), unary(8), unary(64), unary(256), unary(1_024),
@@ -98,6 +99,7 @@ var works = []Work{
 		ID: "hang", Title: "the leader is stopped (SIGSTOP): seconds to the next acknowledged write elsewhere",
 		Can: withFastElections, Run: hang, Elections: true,
 	},
+	{ID: "sizes", Title: "single writes of 1 KB, 16 KB and 1 MB, 64, 32 and 8 in flight: MB/s", Can: always, Run: sizes},
 }
 
 func unary(inFlight int) Work {
