@@ -52,4 +52,13 @@ var targets = []Target{
 	{"values of 1 KB", "MB/s", Figure{ours, "sizes", "MBsOf1KB"}, &Figure{etcd, "sizes", "MBsOf1KB"}, false, 0, 1.5},
 	{"values of 16 KB", "MB/s", Figure{ours, "sizes", "MBsOf16KB"}, &Figure{etcd, "sizes", "MBsOf16KB"}, false, 0, 1.5},
 	{"values of 1 MB", "MB/s", Figure{ours, "sizes", "MBsOf1MB"}, &Figure{etcd, "sizes", "MBsOf1MB"}, false, 0, 1.5},
+	{"twice what a node can do: p99 of the accepted, against that at 80 %", "ms",
+		Figure{ours, "overload", "p99Over"}, &Figure{ours, "overload", "p99At80"}, true, 5, 0},
+	{"the same, memory at the end, against that after 10 s", "MiB",
+		Figure{ours, "overload", "memoryLate"}, &Figure{ours, "overload", "memoryEarly"}, true, 1.1, 1.02},
+	// Less than one is none.
+	{"the same, elections", "", Figure{ours, "overload", "elections"}, nil, true, 0.5, 0},
+	{"the same, errors other than OVERLOADED with a delay", "", Figure{ours, "overload", "otherErrors"}, nil, true, 0.5, 0},
+	{"after it, until a single write takes no longer than p99 at 80 %", "s",
+		Figure{ours, "overload", "recovery"}, nil, true, 1, 0},
 }

@@ -24,16 +24,21 @@ type Scale struct {
 	// How often the leader is killed, or hangs.
 	Kills int
 	Hangs int
+	// Below what a node can do, and far above.
+	Steady   time.Duration
+	Overload time.Duration
 }
 
 var (
 	fullScale = Scale{
 		Rounds: 3, ClusterWarmUp: 10 * time.Second, WarmUp: 2 * time.Second, Length: 6 * time.Second, Idle: 10 * time.Second,
 		ReplayEntries: 1_000_000, Kills: 20, Hangs: 5,
+		Steady: 15 * time.Second, Overload: time.Minute,
 	}
 	quickScale = Scale{
 		Rounds: 1, ClusterWarmUp: 5 * time.Second, WarmUp: time.Second, Length: 3 * time.Second, Idle: 5 * time.Second,
 		ReplayEntries: 200_000, Kills: 5, Hangs: 2,
+		Steady: 5 * time.Second, Overload: 15 * time.Second,
 	}
 )
 
@@ -91,6 +96,12 @@ var works = []Work{
 		Can: always, Run: receive,
 	},
 	{ID: "replay", Title: "everything written, read from the start by 1 and by 10 subscribers", Can: withPipeline, Run: replay},
+	{
+		ID: "overload",
+		Title: "80 % of what a stream of batches reaches, then twice as much as it reaches, then nearly nothing: times from when " +
+			"an item was due, Sent from when it was sent; memory in MiB, recovery in s",
+		Can: onlyOurs, Run: overload, Elections: true,
+	},
 	{
 		ID: "kill", Title: "the leader is killed: seconds to the next acknowledged write of a client that tries all members",
 		Can: withFastElections, Run: kill, Elections: true,
