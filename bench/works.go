@@ -24,6 +24,11 @@ type Scale struct {
 	// How often the leader is killed, or hangs.
 	Kills int
 	Hangs int
+	// The lengths of the log at which a start is measured, in entries.
+	ShortLog uint64
+	LongLog  uint64
+	// What is written past a subscriber that doesn't read.
+	StalledEntries int
 	// Below what a node can do, and far above.
 	Steady   time.Duration
 	Overload time.Duration
@@ -32,12 +37,12 @@ type Scale struct {
 var (
 	fullScale = Scale{
 		Rounds: 3, ClusterWarmUp: 10 * time.Second, WarmUp: 2 * time.Second, Length: 6 * time.Second, Idle: 10 * time.Second,
-		ReplayEntries: 1_000_000, Kills: 20, Hangs: 5,
+		ReplayEntries: 1_000_000, Kills: 20, Hangs: 5, ShortLog: 1_000_000, LongLog: 10_000_000, StalledEntries: 200_000,
 		Steady: 15 * time.Second, Overload: time.Minute,
 	}
 	quickScale = Scale{
 		Rounds: 1, ClusterWarmUp: 5 * time.Second, WarmUp: time.Second, Length: 3 * time.Second, Idle: 5 * time.Second,
-		ReplayEntries: 200_000, Kills: 5, Hangs: 2,
+		ReplayEntries: 200_000, Kills: 5, Hangs: 2, ShortLog: 500_000, LongLog: 700_000, StalledEntries: 200_000,
 		Steady: 5 * time.Second, Overload: 15 * time.Second,
 	}
 )
@@ -111,6 +116,11 @@ var works = []Work{
 		Can: withFastElections, Run: hang, Elections: true,
 	},
 	{ID: "sizes", Title: "single writes of 1 KB, 16 KB and 1 MB, 64, 32 and 8 in flight: MB/s", Can: always, Run: sizes},
+	members(1), members(5), members(7),
+	{
+		ID: "long-log", Title: "a log of 10,000,000 entries: seconds from start to answers and to readiness, memory in MiB, rates",
+		Can: onlyOurs, Run: longLog, Members: usualMembers, Once: true,
+	},
 }
 
 func unary(inFlight int) Work {
@@ -121,6 +131,17 @@ func unary(inFlight int) Work {
 				return closedLoop(ctx, system, inFlight, valueBytes, recorder)
 			})
 		},
+	}
+}
+
+// members is a stream of batches in a cluster of another size.
+func members(count int) Work {
+	return Work{
+		ID: fmt.Sprintf("members-%d", count), Title: fmt.Sprintf("batch-1024, but with %d members", count), Can: onlyOurs,
+		Run: func(ctx context.Context, system System, scale Scale) (Figures, error) {
+			return pipeline(ctx, system, scale, 1_024, 256)
+		},
+		Members: count,
 	}
 }
 
