@@ -40,7 +40,8 @@ func overload(ctx context.Context, system System, scale Scale) (Figures, error) 
 	if err != nil {
 		return nil, err
 	}
-	capacity, err := pipeline(ctx, system, scale, 1_024, burst)
+	// As much in flight as a node reads of one stream: with less a node can do more than that says.
+	capacity, err := pipeline(ctx, system, scale, 4_096, burst)
 	if err != nil {
 		return nil, err
 	}

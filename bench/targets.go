@@ -61,6 +61,8 @@ var targets = []Target{
 	{"values of 1 MB", "MB/s", Figure{ours, "sizes", "MBsOf1MB"}, &Figure{etcd, "sizes", "MBsOf1MB"}, false, 0, 1.5},
 	{"twice what a node can do: p99 of the accepted, against that at 80 %", "ms",
 		Figure{ours, "overload", "p99Over"}, &Figure{ours, "overload", "p99At80"}, true, 5, 0},
+	// What nothing is refused of was no overload.
+	{"the same, refused", "1/s", Figure{ours, "overload", "refused"}, nil, false, 1, 0},
 	{"the same, memory at the end, against that after 10 s", "MiB",
 		Figure{ours, "overload", "memoryLate"}, &Figure{ours, "overload", "memoryEarly"}, true, 1.1, 1.02},
 	// Less than one is none.

@@ -42,7 +42,7 @@ var (
 	}
 	quickScale = Scale{
 		Rounds: 1, ClusterWarmUp: 5 * time.Second, WarmUp: time.Second, Length: 3 * time.Second, Idle: 5 * time.Second,
-		ReplayEntries: 200_000, Kills: 5, Hangs: 2, ShortLog: 500_000, LongLog: 700_000, StalledEntries: 200_000,
+		ReplayEntries: 200_000, Kills: 5, Hangs: 2, ShortLog: 500_000, LongLog: 700_000, StalledEntries: 100_000,
 		Steady: 5 * time.Second, Overload: 15 * time.Second,
 	}
 )
@@ -116,7 +116,7 @@ var works = []Work{
 		Can: withFastElections, Run: hang, Elections: true,
 	},
 	{ID: "sizes", Title: "single writes of 1 KB, 16 KB and 1 MB, 64, 32 and 8 in flight: MB/s", Can: always, Run: sizes},
-	members(1), members(5), members(7),
+	members(5), members(7),
 	{
 		ID: "long-log", Title: "a log of 10,000,000 entries: seconds from start to answers and to readiness, memory in MiB, rates",
 		Can: onlyOurs, Run: longLog, Members: usualMembers, Once: true,
