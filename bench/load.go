@@ -89,36 +89,32 @@ func closedLoop(ctx context.Context, system System, writers, size int, recorder 
 
 // openLoop puts a value at each of its moments, so many a second until `to`, whether those before are answered or not.
 // Each is stamped with the moment when it was due: what is late, also in being sent, counts as late. Returns how many were
-// acknowledged, once all are answered.
-func openLoop(ctx context.Context, system System, rate, size int, to time.Time) (int64, error) {
-	var acknowledged atomic.Int64
+// acknowledged once all have an answer, how many were not, and why the first of these was not.
+func openLoop(ctx context.Context, system System, rate, size int, to time.Time) (acknowledged, failed int64, err error) {
+	var acks, failures atomic.Int64
 	var group sync.WaitGroup
-	failed := make(chan error, 1)
+	first := make(chan error, 1)
 	begin := time.Now()
-	for number := 0; len(failed) == 0; number++ {
+	for number := 0; ; number++ {
 		due := begin.Add(time.Duration(number) * time.Second / time.Duration(rate))
 		if due.After(to) {
 			break
 		}
 		time.Sleep(time.Until(due))
 		group.Go(func() {
-			if err := system.Put(ctx, stampedAt(due, size)); err == nil {
-				acknowledged.Add(1)
-			} else {
-				select {
-				case failed <- err:
-				default:
-				}
+			err := system.Put(ctx, stampedAt(due, size))
+			if err == nil {
+				acks.Add(1)
+			} else if failures.Add(1) == 1 {
+				first <- err
 			}
 		})
 	}
 	group.Wait()
-	select {
-	case err := <-failed:
-		return 0, err
-	default:
-		return acknowledged.Load(), nil
+	if failures.Load() > 0 {
+		err = <-first
 	}
+	return acks.Load(), failures.Load(), err
 }
 
 // pipelined keeps so many values on their way on one stream.
