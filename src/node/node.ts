@@ -53,8 +53,6 @@ export class Node implements NodeApi, TransportListener {
   readonly #commitNews: CommitNews;
   #transport: Transport | undefined;
   #inputs: Input[] = [];
-  /** Of the inputs so many are ticks. */
-  #waitingTicks = 0;
   #isTurnDue = false;
   #diskTurns = 0;
   #logId: Uint8Array = new Uint8Array(0);
@@ -73,7 +71,7 @@ export class Node implements NodeApi, TransportListener {
     this.#commitNews = new CommitNews(this.#raft, clock, () => this.#schedule());
     // After a pause a node first listens for a while before it concludes that everybody else is silent.
     const maxCatchUpTicks = Math.ceil(this.#raft.options.electionTimeoutMinTicks / 4);
-    this.#ticker = new Ticker(clock, options.tickMs, maxCatchUpTicks, (count) => this.#onTicks(count));
+    this.#ticker = new Ticker(clock, options.tickMs, maxCatchUpTicks, () => this.#schedule());
     this.#members = new Members(
       options,
       storage,
@@ -193,13 +191,6 @@ export class Node implements NodeApi, TransportListener {
     return this.#endedWith ?? (this.#isDraining ? draining() : undefined);
   }
 
-  /** Most ticks change nothing: they wait for an input that does, or for as many as the core waits for. */
-  #onTicks(count: number): void {
-    for (let i = 0; i < count; i++) this.#inputs.push({ kind: "tick" });
-    this.#waitingTicks += count;
-    if (this.#waitingTicks >= this.#raft.ticksUntilDue) this.#schedule();
-  }
-
   #input(input: Input): void {
     this.#inputs.push(input);
     this.#schedule();
@@ -225,7 +216,7 @@ export class Node implements NodeApi, TransportListener {
     const nowMs = this.#ports.clock.nowMs();
     const inputs = this.#inputs;
     this.#inputs = [];
-    this.#waitingTicks = 0;
+    for (let ticks = this.#ticker.take(); ticks > 0; ticks--) this.#raft.step({ kind: "tick" });
     for (const input of inputs) this.#raft.step(input);
     this.#requests.step(this.#diskTurns, this.#transport, nowMs);
     const ready = this.#raft.takeReady(this.#diskTurns < MAX_DISK_TURNS, this.#commitNews.due);
@@ -235,6 +226,7 @@ export class Node implements NodeApi, TransportListener {
     for (const fetch of ready.fetches) this.#fetch(fetch);
     this.#requests.onReady(ready);
     this.#readiness.onTurn(nowMs);
+    this.#ticker.sleep(this.#raft.ticksUntilDue);
     this.#commitNews.onTurn();
     this.#applied.onTurn();
     const event = this.#watch.maybeChange(stateEvent(this.#raft, this.#members));

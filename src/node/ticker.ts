@@ -1,42 +1,63 @@
 import type { Clock } from "../clock.ts";
 
+/** The timer is set for at most so many times what is made up of a pause. */
+const SLEEP_FACTOR = 2;
+
 /**
- * Turns time into ticks. After a pause, of the process or of the machine, only some of the missed ticks are made up:
- * a node that slept must listen before it concludes that everybody else is silent.
+ * Turns time into ticks. Nothing wakes for ticks that change nothing: they are counted when somebody asks, and the clock
+ * only when as many have passed as matter. After a pause, of the process or of the machine, only some of the missed ticks
+ * are made up: a node that slept must listen before it concludes that everybody else is silent.
  */
 export class Ticker {
   readonly #clock: Clock;
   readonly #tickMs: number;
   readonly #maxCatchUpTicks: number;
-  readonly #onTicks: (count: number) => void;
-  #lastMs: number;
-  #cancel: (() => void) | undefined;
+  readonly #onDue: () => void;
+  /** When the last tick was that has been taken. */
+  #lastMs = 0;
+  /** So many ticks after that the timer is set; undefined while time doesn't count. */
+  #sleepTicks: number | undefined;
+  #cancel: () => void = () => {};
 
-  constructor(clock: Clock, tickMs: number, maxCatchUpTicks: number, onTicks: (count: number) => void) {
+  constructor(clock: Clock, tickMs: number, maxCatchUpTicks: number, onDue: () => void) {
     this.#clock = clock;
     this.#tickMs = tickMs;
     this.#maxCatchUpTicks = maxCatchUpTicks;
-    this.#onTicks = onTicks;
-    this.#lastMs = clock.nowMs();
+    this.#onDue = onDue;
   }
 
+  /** From now on time counts. */
   start(): void {
     this.#lastMs = this.#clock.nowMs();
-    this.#arm();
+    this.#sleepTicks = 0;
+    this.sleep(1);
   }
 
   stop(): void {
-    this.#cancel?.();
-    this.#cancel = undefined;
+    this.#cancel();
+    this.#sleepTicks = undefined;
   }
 
-  #arm(): void {
-    this.#cancel = this.#clock.setTimer(this.#tickMs, () => {
-      const elapsed = Math.floor((this.#clock.nowMs() - this.#lastMs) / this.#tickMs);
-      this.#arm();
-      if (elapsed < 1) return;
-      this.#lastMs += elapsed * this.#tickMs;
-      this.#onTicks(Math.min(elapsed, this.#maxCatchUpTicks));
-    });
+  /** How many ticks have passed since the last call. */
+  take(): number {
+    if (this.#sleepTicks === undefined) return 0;
+    const elapsed = Math.floor((this.#clock.nowMs() - this.#lastMs) / this.#tickMs);
+    if (elapsed < 1) return 0;
+    const late = elapsed - this.#sleepTicks;
+    this.#lastMs += elapsed * this.#tickMs;
+    this.#sleepTicks = 0;
+    return late > this.#maxCatchUpTicks ? this.#maxCatchUpTicks : elapsed;
+  }
+
+  /**
+   * Calls `onDue` once `ticks` have passed, and sooner when they are many: a pause in a sleep can't be told from it, so that
+   * both together must not look like somebody's silence.
+   */
+  sleep(ticks: number): void {
+    if (this.#sleepTicks === undefined) return;
+    this.#cancel();
+    this.#sleepTicks = Math.max(1, Math.min(ticks, SLEEP_FACTOR * this.#maxCatchUpTicks));
+    const dueMs = this.#lastMs + this.#sleepTicks * this.#tickMs;
+    this.#cancel = this.#clock.setTimer(Math.max(0, dueMs - this.#clock.nowMs()), this.#onDue);
   }
 }

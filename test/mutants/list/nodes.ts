@@ -82,8 +82,8 @@ export const nodes: readonly Mutant[] = [
   {
     name: "all-ticks-of-a-pause-are-made-up",
     file: "src/node/ticker.ts",
-    find: "Math.min(elapsed, this.#maxCatchUpTicks)",
-    replace: "elapsed",
+    find: "return late > this.#maxCatchUpTicks ? this.#maxCatchUpTicks : elapsed;",
+    replace: "return elapsed;",
     caughtBy: ["test/node/ticker.test.ts"],
   },
   {
@@ -174,8 +174,8 @@ export const nodes: readonly Mutant[] = [
   {
     name: "every-tick-is-a-turn",
     file: "src/node/node.ts",
-    find: "if (this.#waitingTicks >= this.#raft.ticksUntilDue) this.#schedule();",
-    replace: "this.#schedule();",
+    find: "this.#ticker.sleep(this.#raft.ticksUntilDue);",
+    replace: "this.#ticker.sleep(1);",
     caughtBy: ["test/scenarios/cost.test.ts"],
   },
   {
@@ -198,5 +198,19 @@ export const nodes: readonly Mutant[] = [
     find: "else this.onTurn();",
     replace: "",
     caughtBy: ["test/node/commit-news.test.ts"],
+  },
+  {
+    name: "a-long-sleep-hides-a-pause",
+    file: "src/node/ticker.ts",
+    find: "Math.max(1, Math.min(ticks, SLEEP_FACTOR * this.#maxCatchUpTicks))",
+    replace: "Math.max(1, ticks)",
+    caughtBy: ["test/node/ticker.test.ts"],
+  },
+  {
+    name: "a-hurry-waits-for-the-election-timer-to-wake",
+    file: "src/raft/raft.ts",
+    find: "return dueAt - this.nowTicks;",
+    replace: "return this.electionAtTicks - this.nowTicks;",
+    caughtBy: ["test/scenarios/cost.test.ts", "test/node/healthy-leader.test.ts"],
   },
 ];
