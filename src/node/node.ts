@@ -54,6 +54,7 @@ export class Node implements NodeApi, TransportListener {
   #transport: Transport | undefined;
   #inputs: Input[] = [];
   #isTurnDue = false;
+  #isExpirySet = false;
   #diskTurns = 0;
   #logId: Uint8Array = new Uint8Array(0);
   #isDraining = false;
@@ -86,7 +87,6 @@ export class Node implements NodeApi, TransportListener {
   /** Takes part as soon as all initial members have been met once. */
   start(transport: Transport): void {
     this.#transport = transport;
-    this.#expireRegularly();
     this.#schedule();
     if (this.#members.isBootstrapped) this.#ticker.start();
     else this.#members.start();
@@ -232,6 +232,7 @@ export class Node implements NodeApi, TransportListener {
     const event = this.#watch.maybeChange(stateEvent(this.#raft, this.#members));
     if (event !== undefined) this.#ports.onStateEvent(event);
     this.#maybeDrained();
+    this.#expireRegularly();
     if (this.#requests.canPropose(this.#diskTurns)) this.#schedule();
   }
 
@@ -262,8 +263,12 @@ export class Node implements NodeApi, TransportListener {
     });
   }
 
+  /** Every so often, as long as anybody waits. */
   #expireRegularly(): void {
+    if (this.#isExpirySet || this.#requests.isIdle) return;
+    this.#isExpirySet = true;
     this.#ports.clock.setTimer(EXPIRY_INTERVAL_MS, () => {
+      this.#isExpirySet = false;
       if (this.#endedWith !== undefined) return;
       this.#requests.expire(this.#ports.clock.nowMs());
       this.#maybeDrained();
