@@ -16,6 +16,7 @@ type Bench struct {
 	works    []Work
 	scale    Scale
 	dir      string
+	only     string
 	results  Results
 }
 

@@ -52,7 +52,7 @@ func run(ctx context.Context, root, peers, only, against string, quick bool, rou
 		return err
 	}
 	defer os.RemoveAll(dir)
-	bench := Bench{starters: startersOf(root, peers, against), works: chosenWorks(chosen), scale: scale, dir: dir}
+	bench := Bench{starters: startersOf(root, peers, against), works: chosenWorks(chosen), scale: scale, dir: dir, only: only}
 	if err := bench.run(ctx); err != nil {
 		return err
 	}

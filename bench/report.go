@@ -18,10 +18,12 @@ type Report struct {
 	scale   Scale
 	works   []Work
 	systems []string
+	// The pattern by which works were chosen; empty for all.
+	only string
 }
 
 func (b *Bench) report() Report {
-	report := Report{results: b.results, scale: b.scale, works: b.works}
+	report := Report{results: b.results, scale: b.scale, works: b.works, only: b.only}
 	for _, starter := range b.starters {
 		report.systems = append(report.systems, starter.Name)
 	}
@@ -114,17 +116,28 @@ Written by %s on %s: %d rounds, each system in turn with %d new members on loopb
 unless something else is said; every write synced by a majority before its acknowledgement. Medians, with the least and the
 most in brackets; ratios are taken round by round. All clients talk to the leader. %s
 
+Versions and settings: raft-sidecar as it stands in this repository, on the Node that it pins; etcd 3.7.3; NATS JetStream
+2.15.2 with three replicas and `+"`sync_interval: always`"+`; everything else as it comes. Load by one program in Go on the same machine.
+%s
 %s
 Figures are rates in 1/s and times in ms, where nothing else is said; "processor" is what all members together used of it for
 each write, in microseconds; "commits" is how often a second the leader wrote to its disk and synced, "commitsFollower" the
 same of the busier follower.
 
 ![single writes: rate against latency](performance-unary.svg)
-%s`, "`make bench`", time.Now().Format(time.DateOnly), r.scale.Rounds, usualMembers, valueBytes, machine(), r.table(), r.details())
+%s`, "`make bench`", time.Now().Format(time.DateOnly), r.scale.Rounds, usualMembers, valueBytes, machine(), r.selection(), r.table(), r.details())
 	if err := os.WriteFile(filepath.Join(folder, "PERFORMANCE.md"), []byte(text), 0o644); err != nil {
 		return err
 	}
 	return r.plot(filepath.Join(folder, "performance-unary.svg"))
+}
+
+// selection says what is missing.
+func (r Report) selection() string {
+	if r.only == "" {
+		return ""
+	}
+	return fmt.Sprintf("\nOnly the works that match `%s` were run.\n", r.only)
 }
 
 func machine() string {
