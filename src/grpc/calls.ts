@@ -67,6 +67,7 @@ export function unary<I, O, C extends UnaryCall<I> = UnaryCall<I>>(
 /** The request, when its bytes could be read. Throws INVALID_ARGUMENT otherwise. */
 export function wellFormed<I>(request: I | Malformed): I {
   if (!(request instanceof Malformed)) return request;
+  if (request.cause instanceof Failure) throw request.cause;
   const cause = request.cause instanceof Error ? request.cause.message : String(request.cause);
   throw new Failure("INVALID_ARGUMENT", `the message can't be read: ${cause}`, { cause: request.cause });
 }

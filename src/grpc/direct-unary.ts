@@ -96,9 +96,11 @@ class DirectCall {
   }
 
   #onEnd(): void {
-    if (this.#isDone) return;
-    const [first] = this.#chunks;
-    const bytes = first !== undefined && this.#chunks.length === 1 ? first : Buffer.concat(this.#chunks);
+    // A call that was reset, or that the front door gave up on, ends as well, but asks for nothing.
+    if (this.#isDone || this.#stream.aborted || this.#stream.closed) return;
+    const chunks = this.#chunks.splice(0);
+    const [first] = chunks;
+    const bytes = first !== undefined && chunks.length === 1 ? first : Buffer.concat(chunks);
     const message = oneMessageOf(bytes);
     if (message === undefined) {
       return this.fail({

@@ -15,7 +15,7 @@ import { MAX_RECEIVE_BYTES } from "./listener.ts";
 import type { Log } from "./log.ts";
 import { Refusals } from "./refusals.ts";
 import { callErrorOf, type LeaderHint } from "./status.ts";
-import { Unfinished } from "./unfinished.ts";
+import { type Arriving, Unfinished, UnfinishedRequest } from "./unfinished.ts";
 
 /** What strangers may hold on one listener. */
 export interface FrontDoorLimits {
@@ -52,7 +52,7 @@ interface OpenCall {
   readonly openedMs: number;
   /** Whether messages may come at any time; otherwise there is one to come, at once. */
   readonly isRequestStream: boolean;
-  readonly unfinished: Unfinished;
+  readonly unfinished: Arriving;
   /** Since when a message has been arriving; undefined for none. */
   arrivingSinceMs: number | undefined;
   /** Since when this side has been done; undefined while it isn't. */
@@ -166,18 +166,25 @@ export class FrontDoor {
     const call: OpenCall = {
       openedMs: this.#options.nowMs(),
       isRequestStream,
-      unfinished: new Unfinished(),
+      unfinished: isRequestStream ? new Unfinished() : new UnfinishedRequest(),
       arrivingSinceMs: undefined,
       doneSinceMs: undefined,
     };
     this.#calls.set(stream, call);
     if (isStream) this.#countStream(session, 1);
+    if (!isRequestStream) stream.once("end", () => this.#onWhole(call));
     stream.once("close", () => {
       this.#calls.delete(stream);
       if (isStream) this.#countStream(session, -1);
       this.#unfinishedBytes -= call.unfinished.bytes;
     });
     return call;
+  }
+
+  /** From here on the request is in the node's hands, with bounds of their own. */
+  #onWhole(call: OpenCall): void {
+    this.#unfinishedBytes -= call.unfinished.bytes;
+    call.unfinished.finish();
   }
 
   #countStream(session: Http2Session, change: 1 | -1): void {

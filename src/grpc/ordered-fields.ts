@@ -8,6 +8,9 @@ import type { Uint64 } from "./uint64.ts";
 
 const NOTHING: Uint8Array = new Uint8Array(0);
 
+/** Longer texts than any that is allowed are left to the generated code, too, which is the faster one there. */
+const MAX_TEXT_BYTES = 256;
+
 /** Above this a varint is left to the generated code: 7 bytes are below 2^49. */
 const MAX_VARINT_BYTES = 7;
 
@@ -55,11 +58,12 @@ export class OrderedFields {
     return view;
   }
 
-  /** "" when the field is not the next one. Text that isn't ASCII is left to the generated code. */
+  /** "" when the field is not the next one. Text that isn't ASCII, or is long, is left to the generated code. */
   text(field: number): string {
     if (!this.#takes(delimitedTag(field))) return "";
     const end = this.#endOfBytes();
     if (end === undefined) return "";
+    if (end - this.#at > MAX_TEXT_BYTES) return this.#stop("");
     let text = "";
     for (; this.#at < end; this.#at++) {
       const byte = this.#bytes[this.#at] ?? 0;

@@ -27,6 +27,9 @@ const REFUSED_DELAY_MS = 1_000;
 /** How long a connection may fail to open before another one is made in its place. */
 const RENEW_MS = 10_000;
 
+/** So long after a stream broke it matters whether the member's process is gone; then the election timer has fired. */
+const PROBE_MS = 1_000;
+
 const VOTE_DEADLINE_MS = 1_000;
 
 /** A member that doesn't answer votes isn't asked more often than it times out. */
@@ -70,8 +73,9 @@ export class PeerClient {
   #stream: DialedStream<AppendRequest, AppendAnswer> | undefined;
   #redialTimer: NodeJS.Timeout | undefined;
   #met = false;
-  /** The stream was open, and isn't any more. */
-  #lost = false;
+  /** When the stream broke that was open last; long ago while one is open. */
+  #lostMs = Number.NEGATIVE_INFINITY;
+  #isProbing = false;
   #endProbe = (): void => {};
   #error = "not connected yet";
   #votesOutstanding = 0;
@@ -146,7 +150,7 @@ export class PeerClient {
 
   #onOpen(): void {
     this.#met = true;
-    this.#lost = false;
+    this.#lostMs = Number.NEGATIVE_INFINITY;
     this.#error = "";
     this.#endProbe();
     this.#options.listener.onReachable(this.#options.member);
@@ -161,18 +165,24 @@ export class PeerClient {
     if (wasOpen) this.#freshMs = performance.now();
     else if (performance.now() - this.#freshMs >= RENEW_MS) this.#renew(address);
     this.#redialTimer = setTimeout(() => this.#dial(), refused ? REFUSED_DELAY_MS : REDIAL_DELAY_MS);
-    this.#lost ||= wasOpen;
-    if (this.#lost) this.#probe();
+    if (wasOpen) this.#lostMs = performance.now();
+    if (performance.now() - this.#lostMs < PROBE_MS) this.#probe();
     if (!wasOpen) return;
     log.info({ peer: member, detail: error }, "lost the connection to a peer");
     listener.onUnreachable(member);
   }
 
-  /** Also with every dial that fails: what a member that died had still sent may come after the first refusal. */
+  /**
+   * Also with the dials that fail soon afterwards: what a member that died had still sent may come after the first refusal.
+   * One at a time, as a name may take long to resolve.
+   */
   #probe(): void {
     const { address, member, listener } = this.#options;
-    this.#endProbe();
-    this.#endProbe = probeRefusal(address, () => {
+    if (this.#isProbing) return;
+    this.#isProbing = true;
+    this.#endProbe = probeRefusal(address, (isRefused) => {
+      this.#isProbing = false;
+      if (!isRefused || this.#closed || this.#stream?.open === true) return;
       this.#forwards.giveUpWaiting();
       listener.onRefused(member);
     });

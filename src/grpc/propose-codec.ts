@@ -14,7 +14,7 @@ import type { CommandOutcome } from "../node/api.ts";
 import { asBuffer, type Codec } from "./definition.ts";
 import { delimitedSize, OrderedFields, uintFieldSize, writeDelimitedHead, writeUintField } from "./ordered-fields.ts";
 import { toProposeError } from "./propose-error.ts";
-import { fewerBigints, type Uint64 } from "./uint64.ts";
+import { fewerBigints, invalidArgument, type Uint64 } from "./uint64.ts";
 
 /**
  * The messages that each command costs one of, in a server's hands. What clients usually send is read by hand, and the
@@ -44,6 +44,9 @@ export interface ItemResult {
   readonly requestId: Uint64;
   readonly outcome: CommandOutcome;
 }
+
+/** Of one message. */
+export const MAX_ITEMS_PER_MESSAGE = 4_096;
 
 /** A command's place in the log. */
 type Committed = Exclude<CommandOutcome, Failure>;
@@ -80,7 +83,7 @@ export function decodeProposal(bytes: Uint8Array): Proposal {
   return fields.isDone ? proposal : proposalOf(fromBinary(ProposeRequestSchema, bytes));
 }
 
-/** A ProposeStreamRequest. Throws when the bytes are none. */
+/** A ProposeStreamRequest. Throws when the bytes are none, and before it reads far more items than a message may have. */
 export function decodeItemProposals(bytes: Uint8Array): ItemProposals {
   const fields = new OrderedFields(bytes);
   const items: ItemProposal[] = [];
@@ -92,10 +95,16 @@ export function decodeItemProposals(bytes: Uint8Array): ItemProposals {
       sequence: item.uint(4),
       expectedTerm: item.uint(5),
     });
+    // Millions of empty ones fit in a message.
+    if (items.length > MAX_ITEMS_PER_MESSAGE) throw tooManyItems();
     if (!item.isDone) return itemProposalsOf(fromBinary(ProposeStreamRequestSchema, bytes));
   }
   const stopOnError = fields.uint(2) !== 0;
   return fields.isDone ? { items, stopOnError } : itemProposalsOf(fromBinary(ProposeStreamRequestSchema, bytes));
+}
+
+function tooManyItems(): Failure {
+  return invalidArgument("items", `must be 1 to ${MAX_ITEMS_PER_MESSAGE} a message, are more`);
 }
 
 function proposalOf({ command, clientId, sequence, expectedTerm }: ProposeRequest | ProposeItem): Proposal {

@@ -15,7 +15,7 @@ type Committed = Exclude<CommandOutcome, Failure>;
 
 /** Outcomes of single commands, in a node's words and on the wire. */
 
-export function toProposeResponse({ index, term, duplicate }: Committed): ProposeResponse {
+function toProposeResponse({ index, term, duplicate }: Committed): ProposeResponse {
   return create(ProposeResponseSchema, { index: toWire(index), term: toWire(term), duplicate });
 }
 

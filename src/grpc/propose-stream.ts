@@ -7,14 +7,12 @@ import { type CallContext, deadlineOnNodeClock, StreamReader, StreamWriter, send
 import { conditionsFromWire, someConditions } from "./conditions.ts";
 import type { Malformed } from "./definition.ts";
 import { type ProposeLimits, refuseCommand } from "./propose.ts";
-import type { ItemProposal, ItemProposals, ItemResult } from "./propose-codec.ts";
+import { type ItemProposal, type ItemProposals, type ItemResult, MAX_ITEMS_PER_MESSAGE } from "./propose-codec.ts";
 import { invalidArgument, type Uint64 } from "./uint64.ts";
 
 /** Items and bytes of a stream that have no answer on the connection yet: at either the server stops reading. */
 const MAX_ITEMS_IN_FLIGHT = 4_096;
 const MAX_BYTES_IN_FLIGHT = 8 * 1024 * 1024;
-
-const MAX_ITEMS_PER_MESSAGE = 4_096;
 
 /** The commands of one message. A single one may be larger, where the configuration allows it. */
 const MAX_MESSAGE_BYTES = 2 * 1024 * 1024;

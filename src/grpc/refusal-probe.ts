@@ -8,20 +8,25 @@ const PROBE_TIMEOUT_MS = 1_000;
 const UNREACHABLE_HERE: readonly string[] = ["EADDRNOTAVAIL", "EAFNOSUPPORT", "ENETUNREACH"];
 
 /**
- * Dials `address` once, host:port, and calls `onRefused` if the connection is refused: nobody listens there. grpc-js
- * would tell only after its backoff, and in words for people. A connection that opens is closed at once. Returns what
- * ends the probe.
+ * Dials `address` once, host:port, and calls `done` once with whether the connection is refused: nobody listens there.
+ * grpc-js would tell only after its backoff, and in words for people. A connection that opens is closed at once. Returns
+ * what ends the probe sooner.
  */
-export function probeRefusal(address: string, onRefused: () => void): () => void {
+export function probeRefusal(address: string, done: (isRefused: boolean) => void): () => void {
   const at = parseAddress(address);
-  if (at === undefined) return () => {};
+  if (at === undefined) {
+    queueMicrotask(() => done(false));
+    return () => {};
+  }
+  let isRefused = false;
   const socket = connect(at);
   const end = (): void => void socket.destroy();
   socket.once("connect", end);
   socket.setTimeout(PROBE_TIMEOUT_MS, end);
   socket.on("error", (error) => {
-    if (isRefusal(error)) onRefused();
+    isRefused = isRefusal(error);
   });
+  socket.once("close", () => done(isRefused));
   return end;
 }
 

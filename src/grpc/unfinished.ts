@@ -1,7 +1,36 @@
 import { PREFIX_BYTES } from "./message-frame.ts";
 
+/** What a frame on the wire costs beside its bytes, as long as it is kept. */
+const CHUNK_BYTES = 256;
+
+/** How much of what has begun to arrive is being kept. */
+export interface Arriving {
+  /** 0 when nothing is. */
+  readonly bytes: number;
+  take(chunk: Uint8Array): void;
+  /** Nothing is kept any more. */
+  finish(): void;
+}
+
+/** A request of one message: it is kept until its end, which may come long after the message is whole. */
+export class UnfinishedRequest implements Arriving {
+  #bytes = 0;
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  take(chunk: Uint8Array): void {
+    this.#bytes += CHUNK_BYTES + chunk.length;
+  }
+
+  finish(): void {
+    this.#bytes = 0;
+  }
+}
+
 /** Follows the messages of one stream, to know how much of one that isn't whole yet is being kept. */
-export class Unfinished {
+export class Unfinished implements Arriving {
   #prefixRead = 0;
   #length = 0;
   #read = 0;
@@ -25,6 +54,10 @@ export class Unfinished {
       }
       if (this.#prefixRead === PREFIX_BYTES && this.#read === this.#length) this.#begin();
     }
+  }
+
+  finish(): void {
+    this.#begin();
   }
 
   #begin(): void {

@@ -67,11 +67,13 @@ export class Node implements NodeApi, TransportListener {
     const { clock, storage } = ports;
     this.#raft = new Raft(raftOptions(options, ports.random, encodeFrame), storage.recovered);
     const sessions = new Sessions(this.#raft, storage, options, () => this.#schedule());
-    this.#requests = new Requests(this.#raft, sessions, options);
+    this.#requests = new Requests(this.#raft, sessions, options, (delayMs) => {
+      clock.setTimer(delayMs, () => this.#schedule());
+    });
     this.#applied = new Applied(this.#raft, () => this.#learnLogId());
     this.#commitNews = new CommitNews(this.#raft, clock, () => this.#schedule());
     // After a pause a node first listens for a while before it concludes that everybody else is silent.
-    const maxCatchUpTicks = Math.ceil(this.#raft.options.electionTimeoutMinTicks / 4);
+    const maxCatchUpTicks = Math.max(1, Math.floor(this.#raft.options.electionTimeoutMinTicks / 4));
     this.#ticker = new Ticker(clock, options.tickMs, maxCatchUpTicks, () => this.#schedule());
     this.#members = new Members(
       options,
@@ -233,7 +235,7 @@ export class Node implements NodeApi, TransportListener {
     if (event !== undefined) this.#ports.onStateEvent(event);
     this.#maybeDrained();
     this.#expireRegularly();
-    if (this.#requests.canPropose(this.#diskTurns)) this.#schedule();
+    if (this.#requests.canGoOn(this.#diskTurns)) this.#schedule();
   }
 
   #write(write: TurnWrite): void {

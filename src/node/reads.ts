@@ -46,9 +46,14 @@ export class Reads {
     this.#waiting.push({ untilMs, term, done });
   }
 
+  /** Whether any wait, and may be asked for. */
+  get canAsk(): boolean {
+    return this.#waiting.length > 0 && this.#asked.size < MAX_ASKED;
+  }
+
   /** Everything that waits, to be asked for with one request; undefined when nothing does, or enough is asked for. */
   takeGroup(): ReadGroup | undefined {
-    if (this.#waiting.length === 0 || this.#asked.size >= MAX_ASKED) return undefined;
+    if (!this.canAsk) return undefined;
     const group = { reads: this.#waiting };
     this.#waiting = [];
     this.#asked.add(group);

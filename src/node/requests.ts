@@ -23,6 +23,7 @@ export class Requests {
   readonly #proposals: Proposals;
   readonly #reads: Reads;
   readonly #sessions: Sessions;
+  readonly #wake: (delayMs: number) => void;
   /** Where what was proposed to the core since the last Ready begins. */
   #stepped: number[] = [];
   readonly #asked = new Map<number, ReadGroup>();
@@ -32,7 +33,9 @@ export class Requests {
   /** The term in which this node led after the last turn. */
   #ledTerm: number | undefined;
 
-  constructor(raft: Raft, sessions: Sessions, options: NodeOptions) {
+  /** `wake` is called when something waits that no input of the core will take along: a turn is due in so long. */
+  constructor(raft: Raft, sessions: Sessions, options: NodeOptions, wake: (delayMs: number) => void) {
+    this.#wake = wake;
     this.#raft = raft;
     this.#sessions = sessions;
     this.#options = options;
@@ -87,9 +90,13 @@ export class Requests {
     }
   }
 
-  /** Whether proposals wait that the next turn would take. */
-  canPropose(diskTurns: number): boolean {
-    return this.#proposals.areWaiting && this.#mayPropose(diskTurns);
+  /** Whether proposals or barriers wait that the next turn of a leader would take. */
+  canGoOn(diskTurns: number): boolean {
+    return (this.#proposals.areWaiting && this.#mayPropose(diskTurns)) || this.#canAsk();
+  }
+
+  #canAsk(): boolean {
+    return this.#reads.canAsk && this.#raft.role.kind === "leader";
   }
 
   onReady(ready: Ready): void {
@@ -176,7 +183,10 @@ export class Requests {
       const sent = group;
       const request = toForward(batchesOf(sent), term);
       this.#proposals.onForwarding(sent, nowMs);
-      transport.forward(leader, request, (outcome) => this.#proposals.onForwardOutcome(sent, outcome));
+      transport.forward(leader, request, (outcome) => {
+        this.#proposals.onForwardOutcome(sent, outcome);
+        this.#goOnWaiting();
+      });
     }
   }
 
@@ -186,7 +196,13 @@ export class Requests {
     transport.forward(leader, { kind: "readIndex", term: this.#raft.currentTerm }, (outcome) => {
       if (outcome.kind === "readIndex") this.#reads.onConfirmed(group, outcome.index, outcome.term);
       else this.#reads.onUnconfirmed(group);
+      this.#goOnWaiting();
     });
+  }
+
+  /** What was given back is not sent again at once: the same node may still be believed to lead. */
+  #goOnWaiting(): void {
+    if (this.#proposals.areWaiting || this.#reads.canAsk) this.#wake(this.#options.tickMs);
   }
 
   #onReadOutcome(outcome: ReadOutcome): void {

@@ -1,8 +1,5 @@
 import type { Clock } from "../clock.ts";
 
-/** The timer is set for at most so many times what is made up of a pause. */
-const SLEEP_FACTOR = 2;
-
 /**
  * Turns time into ticks. Nothing wakes for ticks that change nothing: they are counted when somebody asks, and the clock
  * only when as many have passed as matter. After a pause, of the process or of the machine, only some of the missed ticks
@@ -50,14 +47,15 @@ export class Ticker {
   }
 
   /**
-   * Calls `onDue` once `ticks` have passed, and sooner when they are many: a pause in a sleep can't be told from it, so that
-   * both together must not look like somebody's silence.
+   * Calls `onDue` once `ticks` have passed, and sooner when they are more than are made up of a pause: a pause in a sleep
+   * can't be told from it.
    */
   sleep(ticks: number): void {
     if (this.#sleepTicks === undefined) return;
     this.#cancel();
-    this.#sleepTicks = Math.max(1, Math.min(ticks, SLEEP_FACTOR * this.#maxCatchUpTicks));
+    this.#sleepTicks = Math.max(1, Math.min(ticks, this.#maxCatchUpTicks));
     const dueMs = this.#lastMs + this.#sleepTicks * this.#tickMs;
-    this.#cancel = this.#clock.setTimer(Math.max(0, dueMs - this.#clock.nowMs()), this.#onDue);
+    // A timer that is early by a fraction would find that the tick hasn't passed yet.
+    this.#cancel = this.#clock.setTimer(Math.max(0, Math.ceil(dueMs - this.#clock.nowMs())), this.#onDue);
   }
 }

@@ -92,6 +92,8 @@ export class Raft {
   electionAtTicks: number;
   /** The same because the term's leader is refused; infinite while it isn't. */
   hurryAtTicks = Number.POSITIVE_INFINITY;
+  /** The hint is over by then, if nothing ends it before. */
+  hurryUntilTicks = 0;
 
   readonly #outbox: { readonly message: Message; readonly afterTurn: number }[] = [];
   #proposals: ProposalOutcome[] = [];

@@ -11,6 +11,7 @@ import type { NodeId } from "./types.ts";
 export function onRefused(raft: Raft, member: NodeId): void {
   if (member !== raft.termLeader || isLeaderRefused(raft)) return;
   raft.hurryAtTicks = raft.nowTicks + randomHurryTicks(raft.options);
+  raft.hurryUntilTicks = raft.nowTicks + raft.options.electionTimeoutMaxTicks;
 }
 
 export function onReachable(raft: Raft, member: NodeId): void {
@@ -25,9 +26,11 @@ export function isLeaderRefused(raft: Raft): boolean {
   return raft.hurryAtTicks < Number.POSITIVE_INFINITY;
 }
 
-/** A campaign begins: should it fail while the hint holds, the next one comes as soon. */
+/** A campaign begins: should it fail while the hint holds, the next one comes as soon, until the election timer had its turn. */
 export function hurryAgain(raft: Raft): void {
-  if (isLeaderRefused(raft)) raft.hurryAtTicks = raft.nowTicks + randomHurryTicks(raft.options);
+  if (!isLeaderRefused(raft)) return;
+  if (raft.nowTicks >= raft.hurryUntilTicks) forgetRefusal(raft);
+  else raft.hurryAtTicks = raft.nowTicks + randomHurryTicks(raft.options);
 }
 
 /**

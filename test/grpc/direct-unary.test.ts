@@ -134,4 +134,22 @@ describe("a Propose on HTTP/2", () => {
     other.destroy();
     await eventually(() => waiting.node.status().proposalsInFlight === 0, "all are answered to nobody");
   });
+
+  it("counts against what may be on its way until it ends, also when its message is there whole; refused, it is not appended", async () => {
+    const before = alone.node.state().last;
+    const other = openSession(addressOf(alone));
+    const message = framed(request(Buffer.alloc(1024 * 1024, 7)));
+    const calls = Array.from({ length: 70 }, () => new RawCall(other, PROPOSE));
+    for (const { stream } of calls) {
+      stream.resume();
+      stream.write(message);
+    }
+    const refused = await Promise.race(calls.map((call) => call.ended));
+    expect(refused).toMatchObject({ code: status.RESOURCE_EXHAUSTED, failure: { reason: "OVERLOADED" } });
+    // The others lose their connection before they end.
+    other.destroy();
+    const next = await new RawCall(session, PROPOSE).finish(request(Buffer.from("next")));
+    expect(next).toMatchObject({ code: status.OK });
+    expect(alone.node.state().last).toBe(before + 1);
+  });
 });

@@ -144,6 +144,11 @@ describe("a proposal on the wire", () => {
 });
 
 describe("a message of a ProposeStream", () => {
+  it("with millions of items is refused after as many as there may be", () => {
+    const bytes = Buffer.alloc(8 * 1024 * 1024, Buffer.of(0x0a, 0));
+    expect(() => decodeItemProposals(bytes)).toThrow("items: must be 1 to 4096 a message");
+  });
+
   it("is read as the generated code reads it", () => {
     fc.assert(
       fc.property(streamRequests, (bytes) => compare(bytes, decodeGenerated, decodeItemProposals, expectSameItems)),

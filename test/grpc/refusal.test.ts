@@ -25,7 +25,12 @@ afterEach(async () => {
 });
 
 function probed(address: string): { refusals: number; end: () => void } {
-  const probe = { refusals: 0, end: probeRefusal(address, () => void probe.refusals++) };
+  const probe = {
+    refusals: 0,
+    end: probeRefusal(address, (isRefused) => {
+      if (isRefused) probe.refusals++;
+    }),
+  };
   return probe;
 }
 

@@ -54,8 +54,8 @@ export const proposals: readonly Mutant[] = [
   {
     name: "barriers-that-nobody-confirms-have-no-bound",
     file: "src/node/reads.ts",
-    find: "this.#waiting.length === 0 || this.#asked.size >= MAX_ASKED",
-    replace: "this.#waiting.length === 0",
+    find: "this.#waiting.length > 0 && this.#asked.size < MAX_ASKED",
+    replace: "this.#waiting.length > 0",
     caughtBy: ["test/node/reads.test.ts"],
   },
   {
@@ -211,5 +211,26 @@ export const proposals: readonly Mutant[] = [
     find: "if (this.#count >= this.#maxReads) {",
     replace: "if (this.#count < 0) {",
     caughtBy: ["test/node/requests.test.ts"],
+  },
+  {
+    name: "what-the-leader-gives-back-waits-for-whatever-comes-next",
+    file: "src/node/requests.ts",
+    find: "if (this.#proposals.areWaiting || this.#reads.canAsk) this.#wake(this.#options.tickMs);",
+    replace: "",
+    caughtBy: ["test/node/given-back.test.ts"],
+  },
+  {
+    name: "a-call-that-was-reset-proposes-its-command",
+    file: "src/grpc/direct-unary.ts",
+    find: "if (this.#isDone || this.#stream.aborted || this.#stream.closed) return;",
+    replace: "if (this.#isDone) return;",
+    caughtBy: ["test/grpc/direct-unary.test.ts"],
+  },
+  {
+    name: "a-request-that-does-not-end-counts-for-nothing",
+    file: "src/grpc/front-door.ts",
+    find: "isRequestStream ? new Unfinished() : new UnfinishedRequest()",
+    replace: "new Unfinished()",
+    caughtBy: ["test/grpc/direct-unary.test.ts"],
   },
 ];
