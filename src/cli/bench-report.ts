@@ -30,7 +30,7 @@ export interface BenchReport {
 }
 
 export function reportOf(plan: BenchPlan, tally: Tally, address: string): BenchReport {
-  const { mode, inFlight, ratePerSecond, sizeBytes, durationMs } = plan;
+  const { mode, inFlight, ratePerSecond, sizeBytes } = plan;
   const seconds = tally.measuredMs / 1_000;
   const perSecond = seconds === 0 ? 0 : tally.acknowledgedInTime / seconds;
   return {
@@ -40,7 +40,7 @@ export function reportOf(plan: BenchPlan, tally: Tally, address: string): BenchR
     ratePerSecond: ratePerSecond ?? null,
     sizeBytes,
     durationSeconds: rounded(seconds, 3),
-    endedEarly: tally.measuredMs < durationMs,
+    endedEarly: tally.isCut,
     acknowledged: tally.acknowledged,
     acknowledgedPerSecond: rounded(perSecond, 1),
     commandBytesPerSecond: Math.round(perSecond * sizeBytes),

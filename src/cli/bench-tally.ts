@@ -42,6 +42,7 @@ class Durations {
 export class Tally {
   readonly fromMs: number;
   #toMs: number;
+  #isCut = false;
   /** Also in the warm-up: so many entries more the log has at least. */
   allAcknowledged = 0;
   /** Also in the warm-up. */
@@ -62,6 +63,11 @@ export class Tally {
 
   get toMs(): number {
     return this.#toMs;
+  }
+
+  /** Whether it ends sooner than it was to. */
+  get isCut(): boolean {
+    return this.#isCut;
   }
 
   get measuredMs(): number {
@@ -85,7 +91,9 @@ export class Tally {
 
   /** Nothing is due from `atMs` on. */
   cut(atMs: number): void {
-    this.#toMs = Math.min(this.#toMs, atMs);
+    if (atMs >= this.#toMs) return;
+    this.#toMs = atMs;
+    this.#isCut = true;
   }
 
   onSent(dueMs: number, sentMs: number): void {

@@ -18,8 +18,8 @@ const OK_TRAILERS = { "grpc-status": "0" };
 
 /**
  * Serves one unary method on the HTTP/2 stream itself. grpc-js does the same for every method, and takes some 20 µs of
- * processor time more for a call, so this is for those that come by the ten thousand a second. The handler is the same for both. Requests of
- * more than `maxBytes` are refused.
+ * processor time more for a call, so this is for those that come by the ten thousand a second. The handler is the same
+ * for both. Requests of more than `maxBytes` are refused.
  */
 export function directUnary(
   method: Pick<MethodDefinition<unknown, unknown>, "requestDeserialize" | "responseSerialize">,
