@@ -163,16 +163,17 @@ export class FrontDoor {
   }
 
   #open(stream: ServerHttp2Stream, session: Http2Session, isStream: boolean, isRequestStream: boolean): OpenCall {
+    const unfinished = isRequestStream ? new Unfinished() : new UnfinishedRequest();
     const call: OpenCall = {
       openedMs: this.#options.nowMs(),
       isRequestStream,
-      unfinished: isRequestStream ? new Unfinished() : new UnfinishedRequest(),
+      unfinished,
       arrivingSinceMs: undefined,
       doneSinceMs: undefined,
     };
     this.#calls.set(stream, call);
     if (isStream) this.#countStream(session, 1);
-    if (!isRequestStream) stream.once("end", () => this.#onWhole(call));
+    if (unfinished instanceof UnfinishedRequest) stream.once("end", () => this.#onWhole(unfinished));
     stream.once("close", () => {
       this.#calls.delete(stream);
       if (isStream) this.#countStream(session, -1);
@@ -182,9 +183,9 @@ export class FrontDoor {
   }
 
   /** From here on the request is in the node's hands, with bounds of their own. */
-  #onWhole(call: OpenCall): void {
-    this.#unfinishedBytes -= call.unfinished.bytes;
-    call.unfinished.finish();
+  #onWhole(request: UnfinishedRequest): void {
+    this.#unfinishedBytes -= request.bytes;
+    request.finish();
   }
 
   #countStream(session: Http2Session, change: 1 | -1): void {

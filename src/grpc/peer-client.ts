@@ -27,7 +27,7 @@ const REFUSED_DELAY_MS = 1_000;
 /** How long a connection may fail to open before another one is made in its place. */
 const RENEW_MS = 10_000;
 
-/** So long after a stream broke it matters whether the member's process is gone; then the election timer has fired. */
+/** So long after a stream broke a refusal is told, again and again: by then all that a dead member had sent has come. */
 const PROBE_MS = 1_000;
 
 const VOTE_DEADLINE_MS = 1_000;

@@ -8,8 +8,6 @@ export interface Arriving {
   /** 0 when nothing is. */
   readonly bytes: number;
   take(chunk: Uint8Array): void;
-  /** Nothing is kept any more. */
-  finish(): void;
 }
 
 /** A request of one message: it is kept until its end, which may come long after the message is whole. */
@@ -24,6 +22,7 @@ export class UnfinishedRequest implements Arriving {
     this.#bytes += CHUNK_BYTES + chunk.length;
   }
 
+  /** Its end has come. */
   finish(): void {
     this.#bytes = 0;
   }
@@ -54,10 +53,6 @@ export class Unfinished implements Arriving {
       }
       if (this.#prefixRead === PREFIX_BYTES && this.#read === this.#length) this.#begin();
     }
-  }
-
-  finish(): void {
-    this.#begin();
   }
 
   #begin(): void {

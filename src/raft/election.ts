@@ -6,7 +6,10 @@ import { giveWay, hurryAgain, isLeaderRefused, randomSplitTicks } from "./refusa
 import { becomeLeader } from "./replication.ts";
 import { type EntryId, MAX_TERM } from "./types.ts";
 
-/** The election timer fired, or the leader is refused: first ask whether an election could be won, so that a cut-off node inflates no term. */
+/**
+ * The election timer fired, or the leader is refused: first ask whether an election could be won, so that a cut-off node
+ * inflates no term.
+ */
 export function maybeCampaign(raft: Raft): void {
   resetElectionTimer(raft);
   hurryAgain(raft);
@@ -98,7 +101,7 @@ function isUpToDate(candidate: EntryId, own: EntryId): boolean {
   return candidate.term > own.term || (candidate.term === own.term && candidate.index >= own.index);
 }
 
-/** Whether this node leads, or has heard the leader of its term within the shortest election timeout, and it isn't refused. */
+/** Whether this node leads, or has heard its term's leader, who isn't refused, within the shortest election timeout. */
 function hasLeader(raft: Raft): boolean {
   const { role } = raft;
   if (role.kind === "leader") return true;

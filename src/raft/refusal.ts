@@ -6,7 +6,8 @@ import type { NodeId } from "./types.ts";
  * The hint that the leader's process died: the connection to it broke, and its machine refuses another one. It saves the
  * wait for the election timer and is no proof: a leader that lives may be refused, too. So it only lets a node ask sooner
  * and, with everything else that a vote needs, be voted for sooner. It belongs to the leader of one term and is over
- * with the term, with the leader's next word, or when its process takes a connection again.
+ * with the term, with the leader's next word, when its process takes a connection again, or after the longest election
+ * timeout.
  */
 export function onRefused(raft: Raft, member: NodeId): void {
   if (member !== raft.termLeader || isLeaderRefused(raft)) return;
@@ -26,7 +27,7 @@ export function isLeaderRefused(raft: Raft): boolean {
   return raft.hurryAtTicks < Number.POSITIVE_INFINITY;
 }
 
-/** A campaign begins: should it fail while the hint holds, the next one comes as soon, until the election timer had its turn. */
+/** A campaign begins: should it fail while the hint holds, the next one comes as soon. */
 export function hurryAgain(raft: Raft): void {
   if (!isLeaderRefused(raft)) return;
   if (raft.nowTicks >= raft.hurryUntilTicks) forgetRefusal(raft);

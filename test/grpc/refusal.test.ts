@@ -92,6 +92,12 @@ describe("a node's connection to a member", () => {
     await eventually(() => events.length > 3, "it is refused, and dialed again");
     expect(events[0]).toBe("unreachable n2");
     expect(new Set(events.slice(1))).toEqual(new Set(["refused n2"]));
+
+    // Who stays away is not probed for ever.
+    await sleep(3_000);
+    const told = events.length;
+    await sleep(1_000);
+    expect(events).toHaveLength(told);
   });
 
   it("gives a request back at once that waits for a member which refuses it", async () => {

@@ -77,6 +77,20 @@ describe("a follower whose leader is refused", () => {
     expect(votesAsked(drain(raft).messages)).toEqual(["b", "c"]);
   });
 
+  it("hurries no longer than the longest timeout: then the election timer alone decides", () => {
+    const raft = followerOfB({ random: () => 0 });
+    refused(raft, "b");
+    tick(raft, raft.options.electionTimeoutMaxTicks + 1);
+    drain(raft);
+    expect(raft.hurryAtTicks).toBe(Number.POSITIVE_INFINITY);
+    let rounds = 0;
+    for (let i = 0; i < 4 * SHORTEST; i++) {
+      tick(raft);
+      if (votesAsked(drain(raft).messages).length > 0) rounds++;
+    }
+    expect(rounds).toBe(4);
+  });
+
   it("knows no leader to whom a request could be brought, until it hears it again", () => {
     const raft = followerOfB();
     expect(raft.leader).toBe("b");

@@ -171,4 +171,11 @@ export const campaigns: readonly Mutant[] = [
     replace: "return max;",
     caughtBy: ["test/raft/election.test.ts", "test/raft/voting.test.ts", "test/raft/leadership.test.ts"],
   },
+  {
+    name: "a-hurry-never-ends",
+    file: "src/raft/refusal.ts",
+    find: "if (raft.nowTicks >= raft.hurryUntilTicks) forgetRefusal(raft);\n  else raft",
+    replace: "raft",
+    caughtBy: ["test/raft/refusal.test.ts"],
+  },
 ];
