@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // Bench is one run: every system in turn, round after round, each time new members.
@@ -18,7 +19,12 @@ type Bench struct {
 	dir      string
 	only     string
 	results  Results
+	// What had to be done again, and why.
+	repeated []string
 }
+
+// maxAttempts is how often one thing may be tried.
+const maxAttempts = 3
 
 // Starter starts one of the systems, of so many members with their data below a folder.
 type Starter struct {
@@ -109,21 +115,50 @@ func (b *Bench) runCluster(ctx context.Context, starter Starter, members int, wo
 		return err
 	}
 	defer system.Close()
-	if err := warmUp(ctx, system, b.scale); err != nil {
-		return fmt.Errorf("warm-up: %w", err)
+	err = b.patiently(ctx, system, "warm-up", func() error { return warmUp(ctx, system, b.scale) })
+	if err != nil {
+		return err
 	}
 	for _, work := range works {
-		figures, err := runWork(ctx, system, work, b.scale)
-		if err == nil {
-			err = ctx.Err()
-		}
+		err := b.patiently(ctx, system, work.ID, func() error {
+			figures, err := runWork(ctx, system, work, b.scale)
+			if err != nil || ctx.Err() != nil {
+				return err
+			}
+			log.Printf("  %-14s %v", work.ID, figures)
+			b.results.add(work.ID, starter.Name, figures)
+			return nil
+		})
 		if err != nil {
-			return fmt.Errorf("%s: %w", work.ID, err)
+			return err
 		}
-		log.Printf("  %-12s %v", work.ID, figures)
-		b.results.add(work.ID, starter.Name, figures)
 	}
 	return nil
+}
+
+// patiently does again what failed, a few times and with whoever leads by then: on a shared machine a disk may stall for
+// longer than a leader is given. The report tells of it.
+func (b *Bench) patiently(ctx context.Context, system System, name string, do func() error) error {
+	for attempt := 1; ; attempt++ {
+		err := do()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil {
+			return nil
+		}
+		if attempt == maxAttempts {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		log.Printf("  %s, again after: %v", name, err)
+		b.repeated = append(b.repeated, fmt.Sprintf("%s of %s: %v", name, system.Name(), err))
+		time.Sleep(settling)
+		if cluster, ok := system.(Elects); ok {
+			if err := cluster.Reconnect(ctx); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // runWork fails when our cluster had an election meanwhile, unless that is what the work is about.

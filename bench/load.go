@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"iter"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -87,20 +88,13 @@ func closedLoop(ctx context.Context, system System, writers, size int, recorder 
 	})
 }
 
-// openLoop puts a value at each of its moments, so many a second until `to`, whether those before are answered or not.
-// Each is stamped with the moment when it was due: what is late, also in being sent, counts as late. Returns how many were
-// acknowledged once all have an answer, how many were not, and why the first of these was not.
+// openLoop is Paced with a single write for each value. Each is stamped with the moment when it was due: what is late,
+// also in being sent, counts as late.
 func openLoop(ctx context.Context, system System, rate, size int, to time.Time) (acknowledged, failed int64, err error) {
 	var acks, failures atomic.Int64
 	var group sync.WaitGroup
 	first := make(chan error, 1)
-	begin := time.Now()
-	for number := 0; ; number++ {
-		due := begin.Add(time.Duration(number) * time.Second / time.Duration(rate))
-		if due.After(to) {
-			break
-		}
-		time.Sleep(time.Until(due))
+	for due := range moments(rate, to) {
 		group.Go(func() {
 			err := system.Put(ctx, stampedAt(due, size))
 			if err == nil {
@@ -115,6 +109,49 @@ func openLoop(ctx context.Context, system System, rate, size int, to time.Time) 
 		err = <-first
 	}
 	return acks.Load(), failures.Load(), err
+}
+
+// pacedStream is Paced with one stream, a value a message.
+func pacedStream(ctx context.Context, system System, rate, size int, to time.Time) (acknowledged, failed int64, err error) {
+	pipeliner, ok := system.(Pipeliner)
+	if !ok {
+		return 0, 0, errors.New(system.Name() + " has no pipeline")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	next, stop := iter.Pull(moments(rate, to))
+	defer stop()
+	var sent, acks atomic.Int64
+	value := func() []byte {
+		due, ok := next()
+		if !ok {
+			// The last value, a little late, is one too many for the rate. What is on its way is given up.
+			time.AfterFunc(arrivalTimeout/10, cancel)
+			<-ctx.Done()
+			return nil
+		}
+		sent.Add(1)
+		return stampedAt(due, size)
+	}
+	err = unlessDone(ctx, pipeliner.Pipeline(ctx, rate, 1, value, func(time.Time) { acks.Add(1) }))
+	return acks.Load(), sent.Load() - acks.Load(), err
+}
+
+// moments are evenly spaced, so many a second until `to`; each comes when it is there, or late.
+func moments(rate int, to time.Time) iter.Seq[time.Time] {
+	return func(yield func(time.Time) bool) {
+		begin := time.Now()
+		for number := 0; ; number++ {
+			due := begin.Add(time.Duration(number) * time.Second / time.Duration(rate))
+			if due.After(to) {
+				return
+			}
+			time.Sleep(time.Until(due))
+			if !yield(due) {
+				return
+			}
+		}
+	}
 }
 
 // pipelined keeps so many values on their way on one stream.

@@ -13,8 +13,12 @@ const (
 	arrivalTimeout = 10 * time.Second
 )
 
+// Paced writes so many values a second until a moment, due one after the other whatever becomes of those before. It returns
+// how many were acknowledged, how many others may have been written all the same, and why the first of these failed.
+type Paced func(ctx context.Context, system System, rate, size int, to time.Time) (acknowledged, failed int64, err error)
+
 // receive measures from the moment a value was due at the leader until a subscriber of another member has it.
-func receive(ctx context.Context, system System, scale Scale) (Figures, error) {
+func receive(ctx context.Context, system System, scale Scale, write Paced) (Figures, error) {
 	recorder := newRecorder(scale.WarmUp, scale.Length)
 	begin := time.Now()
 	var received atomic.Int64
@@ -29,7 +33,7 @@ func receive(ctx context.Context, system System, scale Scale) (Figures, error) {
 			received.Add(1)
 		}
 	})
-	acknowledged, failed, err := openLoop(ctx, system, receiveRate, valueBytes, recorder.to)
+	acknowledged, failed, err := write(ctx, system, receiveRate, valueBytes, recorder.to)
 	// Another system may not keep up, and that is then told; ours has to.
 	if err != nil && onlyOurs(system.Name()) {
 		return nil, err

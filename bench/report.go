@@ -19,11 +19,12 @@ type Report struct {
 	works   []Work
 	systems []string
 	// The pattern by which works were chosen; empty for all.
-	only string
+	only     string
+	repeated []string
 }
 
 func (b *Bench) report() Report {
-	report := Report{results: b.results, scale: b.scale, works: b.works, only: b.only}
+	report := Report{results: b.results, scale: b.scale, works: b.works, only: b.only, repeated: b.repeated}
 	for _, starter := range b.starters {
 		report.systems = append(report.systems, starter.Name)
 	}
@@ -125,11 +126,19 @@ each write, in microseconds; "commits" is how often a second the leader wrote to
 same of the busier follower.
 
 ![single writes: rate against latency](performance-unary.svg)
-%s`, "`make bench`", time.Now().Format(time.DateOnly), r.scale.Rounds, usualMembers, valueBytes, machine(), r.selection(), r.table(), r.details())
+%s%s`, "`make bench`", time.Now().Format(time.DateOnly), r.scale.Rounds, usualMembers, valueBytes, machine(), r.selection(), r.table(), r.repetitions(), r.details())
 	if err := os.WriteFile(filepath.Join(folder, "PERFORMANCE.md"), []byte(text), 0o644); err != nil {
 		return err
 	}
 	return r.plot(filepath.Join(folder, "performance-unary.svg"))
+}
+
+// repetitions says what was done again, as the machine or its disk was disturbed, or a system failed.
+func (r Report) repetitions() string {
+	if len(r.repeated) == 0 {
+		return ""
+	}
+	return "\nDone again, as it failed at first:\n- " + strings.Join(r.repeated, "\n- ") + "\n"
 }
 
 // selection says what is missing.

@@ -97,8 +97,18 @@ var works = []Work{
 	},
 	{ID: "live-10", Title: "10 live subscribers while as much is written as can be", Can: always, Run: live},
 	{
-		ID: "receive", Title: "5,000/s written to the leader, received from another member: from when a value was due",
-		Can: always, Run: receive,
+		ID: "receive", Title: "5,000/s in single writes to the leader, received from another member: from when a value was due",
+		Can: always,
+		Run: func(ctx context.Context, system System, scale Scale) (Figures, error) {
+			return receive(ctx, system, scale, openLoop)
+		},
+	},
+	{
+		ID: "receive-stream", Title: "5,000/s on one stream, a value a message, received from another member",
+		Can: withPipeline,
+		Run: func(ctx context.Context, system System, scale Scale) (Figures, error) {
+			return receive(ctx, system, scale, pacedStream)
+		},
 	},
 	{ID: "replay", Title: "everything written, read from the start by 1 and by 10 subscribers", Can: withPipeline, Run: replay},
 	{

@@ -206,13 +206,20 @@ export class Raft {
     this.durability.setHardState({ currentTerm, votedFor });
   }
 
-  /** Whether the disk has kept a turn waiting for the shortest election timeout. */
+  /**
+   * How long the disk may keep a turn waiting: a middling election timeout. Shared disks stall for half a second now and
+   * then, and a leader that gives up for that leaves everybody with unknown outcomes.
+   */
+  get diskPatienceTicks(): number {
+    return Math.ceil((this.options.electionTimeoutMinTicks + this.options.electionTimeoutMaxTicks) / 2);
+  }
+
   get isDiskOverdue(): boolean {
     return this.nowTicks >= this.#diskOverdueAt;
   }
 
   get #diskOverdueAt(): number {
-    return this.durability.startedTicks + this.options.electionTimeoutMinTicks;
+    return this.durability.startedTicks + this.diskPatienceTicks;
   }
 
   /** So many ticks from now the core acts by itself. Fewer may be stepped together with whatever comes next. */

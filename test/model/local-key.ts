@@ -23,10 +23,9 @@ export function keyOf(node: LocalNode, bodies: Bodies, mirrored: boolean): strin
   key.hardState(disk.hardState);
   key.frames(disk.entries);
   key.add(node.writing.length);
-  const { electionTimeoutMinTicks } = raft.options;
   for (const { write, startedTicks } of node.writing) {
     key.hardState(write.hardState);
-    key.add(write.truncateFrom ?? 0, Math.min(raft.nowTicks - startedTicks, electionTimeoutMinTicks));
+    key.add(write.truncateFrom ?? 0, Math.min(raft.nowTicks - startedTicks, raft.diskPatienceTicks));
     key.frames(write.frames);
   }
   key.hardState(node.late?.hardState);

@@ -166,7 +166,7 @@ describe("stepping down", () => {
     electAndSettle(raft);
     propose(raft);
     const { write } = raft.takeReady();
-    for (let i = 0; i < 9; i++) {
+    for (let i = 1; i < raft.diskPatienceTicks; i++) {
       tick(raft);
       answerAll(raft, raft.takeReady().messages);
     }

@@ -153,7 +153,7 @@ describe("a follower whose leader is refused", () => {
     const hung = followerOfB();
     receive(hung, appendEntries({ frames: [commands(1, 1, 1)], sequence: 2 }));
     const { write } = hung.takeReady();
-    tick(hung, SHORTEST);
+    tick(hung, hung.diskPatienceTicks);
     receive(hung, appendEntries({ sequence: 3 }));
     refused(hung, "b");
     tick(hung, 6);
