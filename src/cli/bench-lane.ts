@@ -1,5 +1,6 @@
 import { Failure } from "../failure.ts";
-import { CallFailure, type SidecarClient } from "../grpc/client.ts";
+import { CallFailure } from "../grpc/call-failure.ts";
+import type { SidecarClient } from "../grpc/client.ts";
 import type { ProposalStream, StreamResult } from "../grpc/proposal-stream.ts";
 import type { Answer, Failed } from "./bench-load.ts";
 

@@ -1,5 +1,5 @@
 import type { Reason } from "../failure.ts";
-import { CallFailure } from "../grpc/client.ts";
+import { CallFailure } from "../grpc/call-failure.ts";
 import { CommandError, EXIT } from "./exit.ts";
 
 /** What a person can do about each refusal. */
@@ -12,6 +12,11 @@ const ADVICE: Partial<Record<Reason, string>> = {
   OVERLOADED: "Nothing was appended. Try again in a moment, with less at once.",
   DATA_LOSS: "This node's storage failed, and it ends; use another one. A retry is safe.",
   COMPACTED: "Start at the first retained index.",
+  DISK_LOW: "Nothing was stored. Free space on that node's disk.",
+  NO_SNAPSHOT: "An application stores one with PutSnapshot; each node has its own.",
+  SNAPSHOT_AHEAD: "Ask the node whose ApplyStream delivered the entry, or wait until this one has it.",
+  SNAPSHOT_OUTDATED: "If this was a retry, the first try has stored it.",
+  CHECKSUM_MISMATCH: "Nothing was stored. Try again.",
   LOG_EPOCH_MISMATCH: "This is not the log that was read before: check the address.",
 };
 

@@ -8,6 +8,7 @@ import { membersCommand } from "./members.ts";
 import { proposeCommand } from "./propose.ts";
 import { report } from "./report.ts";
 import { serveCommand } from "./serve.ts";
+import { snapshotCommand } from "./snapshot.ts";
 import { statusCommand } from "./status.ts";
 import { subscribeCommand } from "./subscribe.ts";
 import { VERSION } from "./version.ts";
@@ -46,6 +47,7 @@ function program(): Command {
     logCommand(),
     proposeCommand(),
     subscribeCommand(),
+    snapshotCommand(),
     benchCommand(),
     configCommand(),
   ];

@@ -11,6 +11,7 @@ import { type HttpServer, startHttpServer } from "../http/server.ts";
 import type { StateEvent } from "../node/api.ts";
 import { Node } from "../node/node.ts";
 import { PIPELINE } from "../node/options.ts";
+import { Snapshots } from "../node/snapshots.ts";
 import { StorageError } from "../storage/error.ts";
 import { openSqliteStorage } from "../storage/open.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -68,7 +69,8 @@ export async function startSidecar(
     initialCluster.filter((member) => member.id !== id).map((member) => [member.id, member.peerAddress]),
   );
   const transport = new GrpcTransport({ self: id, peers, handshaker: node.handshaker, log });
-  const listeners = await startListeners(config, { node, transport, clock: systemClock, log, onFatal });
+  const snapshots = new Snapshots(node, storage.snapshots, (error) => storage.fail(error));
+  const listeners = await startListeners(config, { node, transport, clock: systemClock, log, onFatal }, snapshots);
   transport.start(node);
   node.start(transport);
   const started = { storage, node, transport, ...listeners };
@@ -115,6 +117,7 @@ function roleLogger(log: Logger): (event: StateEvent) => void {
 async function startListeners(
   config: ServeConfig,
   shared: ServerOptions & { readonly node: Node },
+  snapshots: Snapshots,
 ): Promise<Pick<Parts, "client" | "peer" | "http">> {
   const { clientAddress, clientSocket, peerAddress, httpAddress } = config;
   const { node } = shared;
@@ -128,7 +131,7 @@ async function startListeners(
   const peer = await naming(["peer-address"], startPeerListener({ ...shared, address: peerAddress, listener: node }));
   const client = await naming(
     clientSocket === "" ? ["client-address"] : ["client-address", "client-socket"],
-    startClientListener({ ...shared, addresses, version: VERSION, limits: { ...config, maxConnections } }),
+    startClientListener({ ...shared, snapshots, addresses, version: VERSION, limits: { ...config, maxConnections } }),
   );
   const { host, port } = parseAddress(httpAddress) ?? { host: "", port: 0 };
   const notReadyReason = (): string => (node.draining ? "shutting down" : node.status().notReadyReason);

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command, Option } from "commander";
-import { type ApplyFrame, type ApplyStart, CallFailure, SidecarClient } from "../grpc/client.ts";
+import { CallFailure } from "../grpc/call-failure.ts";
+import { type ApplyFrame, type ApplyStart, SidecarClient } from "../grpc/client.ts";
 import { briefly, callFailed, clusterUnreachable } from "./call-error.ts";
 import { ASK_TIMEOUT_MS, addressOption, wholeNumber } from "./cluster.ts";
 import { printEntry } from "./entry.ts";

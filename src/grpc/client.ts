@@ -23,32 +23,19 @@ import {
   Role,
 } from "../../gen/raft/v1/log_pb.js";
 import { assert } from "../assert.ts";
-import type { Failure } from "../failure.ts";
 import type { ProposalId } from "../raft/types.ts";
+import { CallFailure } from "./call-failure.ts";
 import { conditionsToWire } from "./conditions.ts";
 import { methodDefinition } from "./definition.ts";
 import { ProposalStream, type ProposalStreamEvents } from "./proposal-stream.ts";
-import { failureFrom } from "./status.ts";
+import {
+  type NewSnapshot,
+  putSnapshot,
+  type SnapshotSource,
+  type SnapshotView,
+  snapshotView,
+} from "./snapshot-client.ts";
 import { indexFromWire, sequenceFromWire, termFromWire, toWire } from "./uint64.ts";
-
-/** A call to a node failed. */
-export class CallFailure extends Error {
-  override readonly name = "CallFailure";
-  /** The status's name, such as UNAVAILABLE. */
-  readonly code: string;
-  /** What the node said; undefined when the status is not one of ours, which leaves the outcome unknown. */
-  readonly failure: Failure | undefined;
-  /** Whether the node may be gone, rather than have refused. */
-  readonly unreachable: boolean;
-
-  constructor(error: ServiceError) {
-    super(shortened(error.details === "" ? error.message : error.details), { cause: error });
-    this.code = status[error.code] ?? String(error.code);
-    this.failure = failureFrom(error);
-    const gone = error.code === status.UNAVAILABLE || error.code === status.DEADLINE_EXCEEDED;
-    this.unreachable = this.failure === undefined && gone;
-  }
-}
 
 /** What one node says of itself. Terms and indexes as in the protos, as numbers. */
 export interface NodeView {
@@ -190,6 +177,18 @@ export class SidecarClient {
     }
   }
 
+  putSnapshot(snapshot: NewSnapshot, source: SnapshotSource): Promise<SnapshotView> {
+    return putSnapshot(this.#client, snapshot, source);
+  }
+
+  /** The newest snapshot that the node has in one of the formats, in any when there are none: what it is, then its bytes. */
+  async *getSnapshot(formats: readonly string[]): AsyncGenerator<SnapshotView | Uint8Array> {
+    for await (const { part } of this.#stream(LogService.method.getSnapshot, { formats: [...formats] })) {
+      if (part.case === "header") yield snapshotView(part.value);
+      else if (part.case === "chunk") yield part.value;
+    }
+  }
+
   /** Unary calls that are under way end with CANCELLED. */
   close(): void {
     for (const call of this.#unaryCalls) call.cancel();
@@ -244,11 +243,6 @@ export class SidecarClient {
       call.cancel();
     }
   }
-}
-
-/** grpc-js wraps the one interesting part of a failed dial. */
-function shortened(details: string): string {
-  return /Last error: (?:Error: )?(.*?)\.? Resolution note:/.exec(details)?.[1] ?? details;
 }
 
 function isServiceError(error: unknown): error is ServiceError {

@@ -12,9 +12,11 @@ import {
 } from "../../gen/raft/v1/cluster_pb.js";
 import type { ApplyHub } from "../apply/hub.ts";
 import type { NodeApi } from "../node/api.ts";
+import type { Snapshots } from "../node/snapshots.ts";
 import type { NodeId } from "../raft/types.ts";
 import { type CallContext, type UnaryHandler, unary } from "./calls.ts";
 import { readLog } from "./read-log.ts";
+import { toSnapshot } from "./snapshot-codec.ts";
 import { toGetStateResponse } from "./state.ts";
 import { toWire } from "./uint64.ts";
 
@@ -28,6 +30,7 @@ export interface PeerConnection {
 export interface ClusterServiceOptions {
   readonly node: NodeApi;
   readonly hub: ApplyHub;
+  readonly snapshots: Snapshots;
   /** The sidecar's version. */
   readonly version: string;
   /** Of another member than this node. */
@@ -45,10 +48,11 @@ export function clusterService(context: CallContext, options: ClusterServiceOpti
 
 function getStatus(
   context: CallContext,
-  { node, hub, version }: ClusterServiceOptions,
+  { node, hub, snapshots, version }: ClusterServiceOptions,
 ): UnaryHandler<GetStatusRequest, GetStatusResponse> {
   return unary(context, (_request, done) => {
     const status = node.status();
+    const { latest } = snapshots;
     const response = create(GetStatusResponseSchema, {
       clusterId: status.clusterId,
       logId: node.logId,
@@ -67,6 +71,7 @@ function getStatus(
         state,
         inFlight,
       })),
+      ...(latest === undefined ? {} : { snapshot: toSnapshot(latest) }),
     });
     done(response);
   });

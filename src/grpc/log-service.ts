@@ -1,10 +1,13 @@
 import type { UntypedServiceImplementation } from "@grpc/grpc-js";
 import type { ApplyHub } from "../apply/hub.ts";
 import type { NodeApi } from "../node/api.ts";
+import type { Snapshots } from "../node/snapshots.ts";
 import { applyStream } from "./apply-stream.ts";
 import type { CallContext } from "./calls.ts";
+import { getSnapshot } from "./get-snapshot.ts";
 import { type ProposeLimits, propose, readIndex } from "./propose.ts";
 import { proposeStream } from "./propose-stream.ts";
+import { putSnapshot } from "./put-snapshot.ts";
 import { getState, watchState } from "./state.ts";
 
 /** The handlers of `raft.v1.LogService`. */
@@ -12,6 +15,7 @@ export function logService(
   context: CallContext,
   node: NodeApi,
   hub: ApplyHub,
+  snapshots: Snapshots,
   limits: ProposeLimits,
 ): UntypedServiceImplementation {
   return {
@@ -19,6 +23,8 @@ export function logService(
     ProposeStream: proposeStream(context, node, limits),
     ApplyStream: applyStream(context, node, hub),
     ReadIndex: readIndex(context, node),
+    PutSnapshot: putSnapshot(context, snapshots),
+    GetSnapshot: getSnapshot(context, node, snapshots),
     GetState: getState(context, node),
     WatchState: watchState(context, node),
   };

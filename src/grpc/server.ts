@@ -6,6 +6,7 @@ import { ApplyHub } from "../apply/hub.ts";
 import type { InvariantError } from "../assert.ts";
 import type { Clock } from "../clock.ts";
 import type { NodeApi } from "../node/api.ts";
+import type { Snapshots } from "../node/snapshots.ts";
 import type { TransportListener } from "../node/transport.ts";
 import { encodeApplyBatch, entryCodecs } from "./append-codec.ts";
 import { type CallContext, OpenStreams } from "./calls.ts";
@@ -51,6 +52,7 @@ export interface ClientListenerOptions extends ServerOptions {
   readonly addresses: readonly string[];
   /** The sidecar's version, for GetStatus. */
   readonly version: string;
+  readonly snapshots: Snapshots;
   readonly limits: ProposeLimits & Pick<FrontDoorLimits, "maxConnections" | "maxStreams">;
   /** How often an idle ApplyStream says how far it is. 5 s when not given. */
   readonly progressIntervalMs?: number;
@@ -65,7 +67,7 @@ export interface PeerListenerOptions extends ServerOptions {
 
 /** Serves applications and operators: LogService, ClusterService, health and reflection. Rejects with a ListenError. */
 export async function startClientListener(options: ClientListenerOptions): Promise<Listener> {
-  const { node, transport, version, limits } = options;
+  const { node, transport, snapshots, version, limits } = options;
   const leader = (): LeaderHint => node.state();
   const context = contextOf(options, leader);
   const server = createServer({ keepaliveTimeMs: 30_000, keepaliveTimeoutMs: 10_000 });
@@ -80,12 +82,12 @@ export async function startClientListener(options: ClientListenerOptions): Promi
   });
   const health = new Health(node, [LogService.typeName, ClusterService.typeName]);
   const logMethods = serviceDefinition(LogService, { ...entryCodecs, ...proposeCodecs });
-  const logHandlers = logService(context, node, hub, limits);
+  const logHandlers = logService(context, node, hub, snapshots, limits);
   services.addService(logMethods, logHandlers);
   door.serve(logMethods, logHandlers, ["Propose", "ReadIndex"]);
   services.addService(
     serviceDefinition(ClusterService, entryCodecs),
-    clusterService(context, { node, hub, version, connection: (member) => transport.connection(member) }),
+    clusterService(context, { node, hub, snapshots, version, connection: (member) => transport.connection(member) }),
   );
   health.addTo(servingLibraries(services, context));
   addReflection(servingLibraries(services, context));

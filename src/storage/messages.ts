@@ -1,7 +1,7 @@
 import type { HardState } from "../raft/types.ts";
 import type { ErrorRecord } from "./error.ts";
 import type { DirectoryOwner } from "./identity.ts";
-import type { MemberRecord, ReadRange, Recovered, SessionCheckpoint } from "./storage.ts";
+import type { MemberRecord, ReadRange, Recovered, SessionCheckpoint, SnapshotRecord } from "./storage.ts";
 
 /**
  * What the main thread and the two workers say to each other. Each worker answers in the order it was asked, and ends
@@ -29,11 +29,13 @@ export type WriterRequest =
     }
   | { readonly kind: "saveMember"; readonly member: MemberRecord }
   | { readonly kind: "saveBootstrapped" }
-  | { readonly kind: "saveSessions"; readonly checkpoint: SessionCheckpoint };
+  | { readonly kind: "saveSessions"; readonly checkpoint: SessionCheckpoint }
+  /** In one transaction: one more, and no more those up to an index. */
+  | { readonly kind: "saveSnapshot"; readonly snapshot: SnapshotRecord; readonly dropUpTo: number };
 
 export type WriterReply =
   /** The first reply. */
-  | { readonly kind: "opened"; readonly recovered: Recovered }
+  | { readonly kind: "opened"; readonly recovered: Recovered; readonly snapshots: readonly SnapshotRecord[] }
   /** One more request is on the disk. `commits` counts transactions since the opening: one for each request. */
   | { readonly kind: "done"; readonly commits: number };
 

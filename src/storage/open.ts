@@ -5,6 +5,7 @@ import { toStorageError } from "./error.ts";
 import type { DirectoryOwner } from "./identity.ts";
 import { DirectoryLock } from "./lock.ts";
 import type { ReaderReply, ReaderRequest, ReaderSetup, WriterReply, WriterRequest, WriterSetup } from "./messages.ts";
+import { SnapshotFiles } from "./snapshot-files.ts";
 import { FailureLatch, SqliteStorage } from "./sqlite-storage.ts";
 import { StorageThread } from "./storage-thread.ts";
 
@@ -49,7 +50,9 @@ export async function openSqliteStorage(options: OpenOptions): Promise<SqliteSto
       threads,
     );
     syncDirectory(directory);
-    return new SqliteStorage(reply.recovered, writer, reader, lock, failure);
+    const { recovered, snapshots } = reply;
+    const files = await SnapshotFiles.open(directory, snapshots);
+    return new SqliteStorage({ recovered, snapshots, files }, writer, reader, lock, failure);
   } catch (error) {
     await Promise.all(threads.map((thread) => thread.close()));
     lock.release();

@@ -14,6 +14,7 @@ const APPLICATION_ID = 0x72736964;
  * - frames: the log, one row a frame. The long columns stand last, so that a look at the others reads one page.
  * - term_starts: where each term starts, so that a start need not walk the log.
  * - sessions: the session table as of an earlier entry, so that a start need not read all of the log. One row, or none.
+ * - snapshots: the application's snapshots, each a file beside the database.
  *
  * `checksum` is the CRC32 of the row's other columns, but for `writes`, which came later. Rows of term_starts are checked
  * against the frames.
@@ -69,6 +70,16 @@ const MIGRATIONS: readonly string[] = [
     applied_index INTEGER NOT NULL,
     checksum INTEGER NOT NULL,
     bytes BLOB NOT NULL
+  ) STRICT;
+  `,
+  `
+  CREATE TABLE snapshots (
+    last_index INTEGER PRIMARY KEY,
+    last_term INTEGER NOT NULL,
+    format TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    sha256 BLOB NOT NULL,
+    checksum INTEGER NOT NULL
   ) STRICT;
   `,
 ];

@@ -3,7 +3,17 @@ import type { Frame } from "../raft/types.ts";
 import type { DirectoryLock } from "./lock.ts";
 import type { ReaderReply, ReaderRequest, WriterReply, WriterRequest } from "./messages.ts";
 import { packFrames, unpackFrames } from "./packed-frames.ts";
-import type { DiskWrite, MemberRecord, ReadRange, Recovered, SessionCheckpoint, Storage } from "./storage.ts";
+import type { SnapshotFiles } from "./snapshot-files.ts";
+import { SnapshotStore } from "./snapshot-store.ts";
+import type {
+  DiskWrite,
+  MemberRecord,
+  ReadRange,
+  Recovered,
+  SessionCheckpoint,
+  SnapshotRecord,
+  Storage,
+} from "./storage.ts";
 import type { StorageThread } from "./storage-thread.ts";
 
 type Writer = StorageThread<WriterRequest, WriterReply>;
@@ -37,17 +47,28 @@ export class FailureLatch {
   }
 }
 
-/** A data directory in SQLite. Writes and reads run in threads of their own; callbacks run on the caller's. */
+/** What a start found. */
+export interface Found {
+  readonly recovered: Recovered;
+  readonly snapshots: readonly SnapshotRecord[];
+  readonly files: SnapshotFiles;
+}
+
+/** A data directory in SQLite, and files beside it. Writes and reads run in threads of their own; callbacks run on the caller's. */
 export class SqliteStorage implements Storage {
   readonly recovered: Recovered;
+  readonly snapshots: SnapshotStore;
   readonly #writer: Writer;
   readonly #reader: Reader;
   readonly #lock: DirectoryLock;
   readonly #failure: FailureLatch;
   #commits = 0;
 
-  constructor(recovered: Recovered, writer: Writer, reader: Reader, lock: DirectoryLock, failure: FailureLatch) {
-    this.recovered = recovered;
+  constructor(found: Found, writer: Writer, reader: Reader, lock: DirectoryLock, failure: FailureLatch) {
+    this.recovered = found.recovered;
+    this.snapshots = new SnapshotStore(found.snapshots, found.files, (snapshot, dropUpTo, done) =>
+      this.#post({ kind: "saveSnapshot", snapshot, dropUpTo }, [], done),
+    );
     this.#writer = writer;
     this.#reader = reader;
     this.#lock = lock;
@@ -57,6 +78,11 @@ export class SqliteStorage implements Storage {
   /** Transactions that the writer has committed since the opening, each with one sync of the WAL. */
   get commits(): number {
     return this.#commits;
+  }
+
+  /** Something else than the two threads has found that the disk failed. */
+  fail(error: Error): void {
+    this.#failure.fail(error);
   }
 
   set onFailure(listener: (error: Error) => void) {

@@ -81,6 +81,17 @@ export interface SessionCheckpoint {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
+/** A snapshot of the application's state, as put by it. */
+export interface SnapshotRecord {
+  /** The last entry that the state has applied. */
+  readonly last: EntryId;
+  readonly format: string;
+  /** In bytes. */
+  readonly size: number;
+  /** Of the state, 32 bytes. */
+  readonly sha256: Uint8Array;
+}
+
 /** Another member, as it introduced itself. */
 export interface MemberRecord {
   readonly id: NodeId;

@@ -13,6 +13,7 @@ import type { WriterReply, WriterRequest, WriterSetup } from "./messages.ts";
 import { unpackFrames } from "./packed-frames.ts";
 import { recover } from "./recover.ts";
 import { writeSessions } from "./session-row.ts";
+import { readSnapshots, writeSnapshot } from "./snapshot-rows.ts";
 import { runWorkerService } from "./worker-service.ts";
 
 /** The thread with the only connection that writes. Each request is one transaction. */
@@ -44,7 +45,7 @@ runWorkerService<WriterRequest, WriterReply>(`writing ${file}`, (send, attempt) 
       });
     const guarding = setInterval(guard, GUARD_INTERVAL_MS);
     let commits = 0;
-    send({ kind: "opened", recovered });
+    send({ kind: "opened", recovered, snapshots: readSnapshots(db) });
     return {
       handle: (request) => {
         execute(db, writer, request);
@@ -79,6 +80,8 @@ function execute(db: Database, writer: LogWriter, request: WriterRequest): void 
       return writer.count(() => markBootstrapped(db));
     case "saveSessions":
       return writer.count(() => writeSessions(db, request.checkpoint));
+    case "saveSnapshot":
+      return writer.count(() => writeSnapshot(db, request.snapshot, request.dropUpTo));
     default:
       return unreachable(request);
   }

@@ -5,7 +5,8 @@ import { Client, credentials } from "@grpc/grpc-js";
 import Database from "better-sqlite3";
 import { service as health } from "grpc-health-check";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { CallFailure, type Proposal, SidecarClient } from "../../src/grpc/client.ts";
+import { CallFailure } from "../../src/grpc/call-failure.ts";
+import { type Proposal, SidecarClient } from "../../src/grpc/client.ts";
 import { freePorts } from "../support/ports.ts";
 import { endAll, type Running, start, until } from "./command.ts";
 

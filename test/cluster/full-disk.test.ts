@@ -1,49 +1,19 @@
-import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
-import { mkdirSync } from "node:fs";
 import { afterEach, expect, it } from "vitest";
 import { Cluster, closeClusters } from "../support/cluster.ts";
+import { canMount, endSmallDisks, type SmallDisk, smallFileSystem } from "../support/small-disk.ts";
 import { outcomeOf } from "../support/writers.ts";
 
 /** Big enough to fill a small disk within a moment. */
 const COMMAND_BYTES = 50_000;
 
-/** A user may mount file systems of its own, in a namespace. Not everywhere. */
-const canMount =
-  process.platform === "linux" && spawnSync("unshare", ["-rm", "mount", "-t", "tmpfs", "none", "/mnt"]).status === 0;
-
-interface SmallDisk {
-  /** A command that runs others with it. */
-  readonly wrapper: readonly string[];
-  /** Gives it more room. Returns the command that runs others then. */
-  enlarge(): readonly string[];
-}
-
-const holders: ChildProcess[] = [];
-
 afterEach(async () => {
   await closeClusters();
-  for (const holder of holders.splice(0)) holder.kill("SIGKILL");
+  endSmallDisks();
 });
 
 /** Files that can't grow beyond 1 or 2 MiB, as the shell counts. */
 function smallFiles(): SmallDisk {
   return { wrapper: ["sh", "-c", 'trap "" XFSZ; ulimit -f 2048; exec "$@"', "sh"], enlarge: () => [] };
-}
-
-/** A file system of 2 MiB at `path`, which the processes see that are run with it, and no other. */
-async function smallFileSystem(path: string): Promise<SmallDisk> {
-  const script = 'mount -t tmpfs -o size=2m none "$1" && echo mounted && exec cat';
-  const holder = spawn("unshare", ["-rm", "sh", "-c", script, "sh", path], { stdio: ["pipe", "pipe", "inherit"] });
-  holders.push(holder);
-  await once(holder.stdout, "data");
-  const inside = ["-t", String(holder.pid), "-U", "-m", "--preserve-credentials"];
-  const wrapper = ["nsenter", ...inside];
-  const enlarge = (): readonly string[] => {
-    execFileSync("nsenter", [...inside, "mount", "-o", "remount,size=64m", path]);
-    return wrapper;
-  };
-  return { wrapper, enlarge };
 }
 
 it.for<[string, boolean, (path: string) => SmallDisk | Promise<SmallDisk>, RegExp]>([
@@ -63,7 +33,6 @@ it.for<[string, boolean, (path: string) => SmallDisk | Promise<SmallDisk>, RegEx
     skip(!isPossible, "no file system can be mounted here");
     const cluster = await Cluster.create({ size: 3, stopped: true });
     const node = cluster.node("n1");
-    mkdirSync(node.dataDir);
     const disk = await makeDisk(node.dataDir);
     await Promise.all(cluster.nodes.map((each) => each.start(each === node ? { wrapper: disk.wrapper } : {})));
     await cluster.leader();

@@ -30,6 +30,7 @@ import { startClientListener, startPeerListener } from "../../src/grpc/server.ts
 import { GrpcTransport } from "../../src/grpc/transport.ts";
 import { Node } from "../../src/node/node.ts";
 import { type NodeOptions, PIPELINE } from "../../src/node/options.ts";
+import { Snapshots } from "../../src/node/snapshots.ts";
 import { openSqliteStorage } from "../../src/storage/open.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 
@@ -112,6 +113,7 @@ export async function startNode(options: TestNodeOptions): Promise<TestNode> {
   const peer = await startPeerListener({ ...shared, address: peerAddress, listener: node });
   const listener = await startClientListener({
     ...shared,
+    snapshots: new Snapshots(node, storage.snapshots, (error) => storage.fail(error)),
     addresses: [clientAddress],
     version: "0.0.0-test",
     limits: { maxConnections: 1_024, maxStreams: 4_096, ...limits, ...options.door },

@@ -1,5 +1,5 @@
 import { parentPort, workerData } from "node:worker_threads";
-import { CallFailure } from "../../src/grpc/client.ts";
+import { CallFailure } from "../../src/grpc/call-failure.ts";
 import { TestClient } from "../support/client.ts";
 import { Subscriber } from "../support/subscriber.ts";
 import { sleep, until } from "../support/wait.ts";

@@ -51,6 +51,8 @@ export class Disk {
         this.#inodes.delete(operation.path);
         this.#parent(operation.path).changes.push({ name: basename(operation.path), inode: undefined });
         return;
+      case "rename":
+        return this.#rename(operation.from, operation.to);
       case "write":
         this.#file(operation.inode).changes.push({ kind: "write", at: operation.at, bytes: operation.bytes });
         return;
@@ -72,6 +74,16 @@ export class Disk {
     this.nodes.set(inode, node);
     this.#inodes.set(path, inode);
     this.#parent(path).changes.push({ name: basename(path), inode });
+  }
+
+  /** Two changes of names, of which a loss of power may keep either: more than POSIX allows. */
+  #rename(from: string, to: string): void {
+    const inode = this.#inodes.get(from);
+    if (inode === undefined) throw new Error(`the making of ${from} is not in the journal`);
+    this.#inodes.delete(from);
+    this.#inodes.set(to, inode);
+    this.#parent(from).changes.push({ name: basename(from), inode: undefined });
+    this.#parent(to).changes.push({ name: basename(to), inode });
   }
 
   #sync(inode: number): void {

@@ -2,6 +2,7 @@
 export type Operation =
   | { readonly kind: "createFile" | "createDirectory"; readonly inode: number; readonly path: string }
   | { readonly kind: "remove"; readonly path: string }
+  | { readonly kind: "rename"; readonly from: string; readonly to: string }
   | { readonly kind: "write"; readonly inode: number; readonly at: number; readonly bytes: Buffer }
   | { readonly kind: "truncate"; readonly inode: number; readonly size: number }
   | { readonly kind: "sync"; readonly inode: number };
@@ -45,6 +46,10 @@ function parseRecord(record: Buffer): Operation {
       return { kind: "truncate", inode, size: at };
     case 6:
       return { kind: "sync", inode };
+    case 7: {
+      const [from = "", to = ""] = bytes.toString().split("\0");
+      return { kind: "rename", from, to };
+    }
     default:
       throw new Error(`the journal has a record of kind ${kind}`);
   }

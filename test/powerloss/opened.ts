@@ -1,14 +1,19 @@
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import SqliteDatabase from "better-sqlite3";
 import { type DecodedEntry, decodeEntries } from "../../src/frame/codec.ts";
 import { type OpenOptions, openSqliteStorage } from "../../src/storage/open.ts";
+import type { SnapshotStore } from "../../src/storage/snapshot-store.ts";
 import type { Recovered } from "../../src/storage/storage.ts";
 import { bytesOf, failureOf, read } from "../storage/support.ts";
+import type { SnapshotContents } from "./script.ts";
+
+const MIB = 1024 * 1024;
 
 /** What the storage finds in a data directory, all of its log included. */
 export interface Opened {
   readonly recovered: Recovered;
+  readonly snapshots: readonly SnapshotContents[];
   /** The first has the index 1. */
   readonly entries: readonly DecodedEntry[];
   /** Their bytes. */
@@ -23,14 +28,35 @@ export async function openWhole(options: OpenOptions): Promise<Opened> {
   });
   const { recovered } = storage;
   const frames = recovered.lastIndex === 0 ? [] : await Promise.race([read(storage, 1, recovered.lastIndex), failed]);
+  const snapshots = await readSnapshots(storage.snapshots);
   await storage.close();
+  checkFiles(options.dataDir, snapshots);
   checkDatabase(join(options.dataDir, "raft.db"));
   const entries = frames.flatMap(({ bytes }) => [...decodeEntries(bytes)]);
   const gap = entries.findIndex(({ index }, i) => index !== i + 1);
   if (gap !== -1 || entries.length !== recovered.lastIndex) {
     throw new Error(`the log to ${recovered.lastIndex} has ${entries.length} entries and a gap at ${gap + 1}`);
   }
-  return { recovered, entries, log: bytesOf(frames) };
+  return { recovered, snapshots, entries, log: bytesOf(frames) };
+}
+
+/** All of them, to their ends: reading one checks it. */
+async function readSnapshots(store: SnapshotStore): Promise<SnapshotContents[]> {
+  const contents: SnapshotContents[] = [];
+  for (const snapshot of store.all) {
+    const reader = await store.read(snapshot);
+    const chunks: Uint8Array[] = [];
+    for (let chunk = await reader.read(MIB); chunk.length > 0; chunk = await reader.read(MIB)) chunks.push(chunk);
+    await reader.close();
+    contents.push({ index: snapshot.last.index, state: Buffer.concat(chunks) });
+  }
+  return contents;
+}
+
+/** Nothing else lies about. */
+function checkFiles(dataDir: string, snapshots: readonly SnapshotContents[]): void {
+  const files = readdirSync(join(dataDir, "snapshots"));
+  if (files.length !== snapshots.length) throw new Error(`of ${snapshots.length} snapshots there are ${files}`);
 }
 
 function checkDatabase(file: string): void {

@@ -24,7 +24,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum kind { CREATE_FILE = 1, CREATE_DIRECTORY, REMOVE, WRITE, TRUNCATE, SYNC };
+enum kind { CREATE_FILE = 1, CREATE_DIRECTORY, REMOVE, WRITE, TRUNCATE, SYNC, RENAME };
 
 struct header {
   uint32_t kind, length; /* length: of what follows, a path or the bytes written */
@@ -102,6 +102,17 @@ int mkdir(const char *path, mode_t mode) {
 int unlink(const char *path) {
   int result = syscall(SYS_unlinkat, AT_FDCWD, path, 0);
   if (result == 0 && isUnderRoot(path)) record(REMOVE, 0, 0, path, strlen(path));
+  return result;
+}
+
+/* Both paths, with a zero byte between them. Within the root only. */
+int rename(const char *from, const char *to) {
+  int result = syscall(SYS_renameat, AT_FDCWD, from, AT_FDCWD, to);
+  if (result == 0 && isUnderRoot(from)) {
+    char paths[2 * PATH_MAX];
+    int length = snprintf(paths, sizeof paths, "%s%c%s", from, 0, to);
+    record(RENAME, 0, 0, paths, length);
+  }
   return result;
 }
 

@@ -8,15 +8,20 @@ export type Step =
   | { readonly kind: "write"; readonly write: DiskWrite }
   | { readonly kind: "sessions"; readonly sessions: SessionCheckpoint }
   | { readonly kind: "member"; readonly member: MemberRecord }
+  | { readonly kind: "snapshot"; readonly index: number; readonly state: Buffer }
   | { readonly kind: "bootstrapped" };
 
 /** In turns. */
 const LARGE_EVERY = 40;
 const SESSIONS_EVERY = 7;
 const MEMBER_EVERY = 11;
+const SNAPSHOT_EVERY = 14;
 const BOOTSTRAPPED_AT = 60;
 
 const LARGE_COMMAND_BYTES = 250_000;
+
+/** Snapshots that are kept. */
+const KEPT_SNAPSHOTS = 2;
 
 /** What a data directory holds, but for what is its own. */
 export interface Contents {
@@ -25,16 +30,25 @@ export interface Contents {
   readonly sessions: SessionCheckpoint | undefined;
   readonly members: readonly MemberRecord[];
   readonly bootstrapped: boolean;
+  /** Oldest first. */
+  readonly snapshots: readonly SnapshotContents[];
   /** The whole log. */
   readonly log: Buffer;
 }
 
+/** A snapshot: the entry that it is as of, and its state. */
+export interface SnapshotContents {
+  readonly index: number;
+  readonly state: Buffer;
+}
+
 /** Equal for equal contents, whatever the classes and the order of the fields that hold them. */
-export function digestOf({ hardState, termStarts, sessions, members, bootstrapped, log }: Contents): string {
+export function digestOf({ hardState, termStarts, sessions, members, bootstrapped, snapshots, log }: Contents): string {
   const parts = [
     [hardState.currentTerm, hardState.votedFor, bootstrapped],
     termStarts.map(({ index, term }) => [index, term]),
     sessions === undefined ? [] : [sessions.index, hex(sessions.bytes)],
+    snapshots.map(({ index, state }) => [index, hex(createHash("sha1").update(state).digest())]),
     members.map((member) => [member.id, hex(member.incarnation), member.clientAddress, member.peerAddress]),
   ];
   return createHash("sha1").update(JSON.stringify(parts)).update(log).digest("hex");
@@ -48,6 +62,7 @@ function hex(bytes: Uint8Array): string {
 export function* script(turns: number): Generator<Step[]> {
   const log = new LogModel();
   let committed = 0;
+  let snapshot = 0;
   for (let turn = 1; turn <= turns; turn++) {
     const write = writeOf(turn, log, committed);
     log.apply(write);
@@ -56,6 +71,10 @@ export function* script(turns: number): Generator<Step[]> {
       // What the sessions rest on is committed, and never truncated.
       committed = log.lastIndex;
       steps.push({ kind: "sessions", sessions: { index: committed, bytes: Buffer.alloc(turn * 10, turn) } });
+    }
+    if (turn % SNAPSHOT_EVERY === 0 && committed > snapshot) {
+      snapshot = committed;
+      steps.push({ kind: "snapshot", index: committed, state: Buffer.alloc(turn * 100, `state ${turn} `) });
     }
     if (turn % MEMBER_EVERY === 0) steps.push({ kind: "member", member: memberOf(turn) });
     if (turn === BOOTSTRAPPED_AT) steps.push({ kind: "bootstrapped" });
@@ -75,10 +94,11 @@ export class Expected {
     const members = new Map<string, MemberRecord>();
     let sessions: SessionCheckpoint | undefined;
     let bootstrapped = false;
+    let snapshots: SnapshotContents[] = [];
     const digest = (): string => {
       const { hardState, termStarts, lastIndex } = log;
       return digestOf({
-        ...{ hardState, termStarts, sessions, bootstrapped },
+        ...{ hardState, termStarts, sessions, bootstrapped, snapshots },
         members: [...members.values()],
         log: bytesOf(log.entries(1, lastIndex)),
       });
@@ -90,6 +110,7 @@ export class Expected {
         if (step.kind === "sessions") sessions = step.sessions;
         if (step.kind === "member") members.set(step.member.id, step.member);
         if (step.kind === "bootstrapped") bootstrapped = true;
+        if (step.kind === "snapshot") snapshots = [...snapshots, step].slice(-KEPT_SNAPSHOTS);
         this.digests.push(digest());
         if (step.kind === "write") this.#writeSteps.push(this.digests.length - 1);
       }

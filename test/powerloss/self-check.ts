@@ -25,6 +25,22 @@ const MUTANTS: readonly PowerLossMutant[] = [
     caughtBy: [],
     workload: "storage",
   },
+  {
+    name: "a snapshot's file isn't synced before its row",
+    file: "src/storage/snapshot-files.ts",
+    find: "    await this.#file.sync();\n",
+    replace: "",
+    caughtBy: [],
+    workload: "storage",
+  },
+  {
+    name: "a snapshot's name isn't synced before its row",
+    file: "src/storage/snapshot-files.ts",
+    find: "    await syncFolder(this.#folder);\n",
+    replace: "",
+    caughtBy: [],
+    workload: "storage",
+  },
 ];
 
 /** Chance decides what is lost at a moment: more of them where none of the first showed anything. */

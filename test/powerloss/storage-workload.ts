@@ -76,9 +76,9 @@ async function losses(dataDir: string, expected: Expected, done: number): Promis
   } catch (error) {
     return [String(error)];
   }
-  const { recovered, entries } = opened;
+  const { recovered, entries, snapshots } = opened;
   const { hardState, termStarts, sessions, members, bootstrapped } = recovered;
-  const found = digestOf({ hardState, termStarts, sessions, members, bootstrapped, log: opened.log });
+  const found = digestOf({ hardState, termStarts, sessions, members, bootstrapped, snapshots, log: opened.log });
   const turn = hardState.currentTerm;
   const first = Math.max(done, expected.stepsWithWrite(turn));
   const candidates = expected.digests.slice(first, expected.stepsWithWrite(turn + 1));

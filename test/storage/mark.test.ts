@@ -230,7 +230,7 @@ it("gives a directory of the first schema its mark, and keeps its log", async ()
   await write(before, { hardState: { currentTerm: 2, votedFor: "n1" }, frames: [noOp(1, 1), commands(2, 1, 10)] });
   await before.close();
   const db = new SqliteDatabase(join(folder, "raft.db"));
-  db.exec("ALTER TABLE state DROP COLUMN writes; DROP TABLE sessions");
+  db.exec("ALTER TABLE state DROP COLUMN writes; DROP TABLE sessions; DROP TABLE snapshots");
   db.pragma("user_version=1");
   db.close();
   await rm(join(folder, "raft.mark"));

@@ -25,7 +25,7 @@ import {
   Role,
   type WatchStateResponse,
 } from "../../gen/raft/v1/log_pb.js";
-import { CallFailure } from "../../src/grpc/client.ts";
+import { CallFailure } from "../../src/grpc/call-failure.ts";
 import { methodDefinition } from "../../src/grpc/definition.ts";
 import type { ProposalId } from "../../src/raft/types.ts";
 

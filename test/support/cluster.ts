@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CallFailure } from "../../src/grpc/client.ts";
+import { CallFailure } from "../../src/grpc/call-failure.ts";
 import { type EntryId, type NodeState, TestClient } from "./client.ts";
 import { Link, type LinkMode } from "./link.ts";
 import { freePorts } from "./ports.ts";

@@ -1,5 +1,5 @@
 import type { ProposeStreamResponse } from "../../gen/raft/v1/log_pb.js";
-import { CallFailure } from "../../src/grpc/client.ts";
+import { CallFailure } from "../../src/grpc/call-failure.ts";
 import { fromProposeError } from "../../src/grpc/propose-error.ts";
 import { type Placed, proposeItems, type TestClient } from "./client.ts";
 import { sleep, until } from "./wait.ts";

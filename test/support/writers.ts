@@ -1,6 +1,6 @@
 import { status } from "@grpc/grpc-js";
 import type { ProposeStreamResponse } from "../../gen/raft/v1/log_pb.js";
-import { CallFailure } from "../../src/grpc/client.ts";
+import { CallFailure } from "../../src/grpc/call-failure.ts";
 import { fromProposeError } from "../../src/grpc/propose-error.ts";
 import { type EntryId, type LogEntry, proposeItems, type TestClient } from "./client.ts";
 import { sleep, until } from "./wait.ts";

@@ -6,7 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Entry, GetStateResponse } from "./log_pb.js";
+import type { Entry, GetStateResponse, Snapshot } from "./log_pb.js";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 
 /**
@@ -110,6 +110,13 @@ export declare type GetStatusResponse = Message<"raft.v1.GetStatusResponse"> & {
    * @generated from field: repeated raft.v1.PeerProgress peers = 11;
    */
   peers: PeerProgress[];
+
+  /**
+   * The newest snapshot that this node has stored; absent for none.
+   *
+   * @generated from field: raft.v1.Snapshot snapshot = 12;
+   */
+  snapshot?: Snapshot | undefined;
 };
 
 /**

@@ -600,6 +600,209 @@ export declare type ReadIndexResponse = Message<"raft.v1.ReadIndexResponse"> & {
 export declare const ReadIndexResponseSchema: GenMessage<ReadIndexResponse>;
 
 /**
+ * PutSnapshotRequest is one part of a snapshot.
+ *
+ * @generated from message raft.v1.PutSnapshotRequest
+ */
+export declare type PutSnapshotRequest = Message<"raft.v1.PutSnapshotRequest"> & {
+  /**
+   * The part. The header comes first, the checksum last; between them any number of chunks, none for an empty state.
+   *
+   * @generated from oneof raft.v1.PutSnapshotRequest.part
+   */
+  part: {
+    /**
+     * What the snapshot is.
+     *
+     * @generated from field: raft.v1.PutSnapshotHeader header = 1;
+     */
+    value: PutSnapshotHeader;
+    case: "header";
+  } | {
+    /**
+     * The next bytes of the state. At least one, at most 2 MiB.
+     *
+     * @generated from field: bytes chunk = 2;
+     */
+    value: Uint8Array;
+    case: "chunk";
+  } | {
+    /**
+     * The SHA-256 of all chunks' bytes, 32 bytes.
+     *
+     * @generated from field: bytes sha256 = 3;
+     */
+    value: Uint8Array;
+    case: "sha256";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message raft.v1.PutSnapshotRequest.
+ * Use `create(PutSnapshotRequestSchema)` to create a new message.
+ */
+export declare const PutSnapshotRequestSchema: GenMessage<PutSnapshotRequest>;
+
+/**
+ * PutSnapshotHeader says what a snapshot stands for.
+ *
+ * @generated from message raft.v1.PutSnapshotHeader
+ */
+export declare type PutSnapshotHeader = Message<"raft.v1.PutSnapshotHeader"> & {
+  /**
+   * The last entry that the application had applied when it took the state, from 1.
+   *
+   * @generated from field: uint64 index = 1;
+   */
+  index: bigint;
+
+  /**
+   * That entry's term, as the stream delivered it, from 1.
+   * 0 means not checked.
+   *
+   * @generated from field: uint64 term = 2;
+   */
+  term: bigint;
+
+  /**
+   * Names how the state is encoded, for whoever is to restore it: 1 to 64 bytes of UTF-8, such as "kv-json/1".
+   *
+   * @generated from field: string format = 3;
+   */
+  format: string;
+};
+
+/**
+ * Describes the message raft.v1.PutSnapshotHeader.
+ * Use `create(PutSnapshotHeaderSchema)` to create a new message.
+ */
+export declare const PutSnapshotHeaderSchema: GenMessage<PutSnapshotHeader>;
+
+/**
+ * PutSnapshotResponse says what was stored.
+ *
+ * @generated from message raft.v1.PutSnapshotResponse
+ */
+export declare type PutSnapshotResponse = Message<"raft.v1.PutSnapshotResponse"> & {
+  /**
+   * The snapshot, as GetSnapshot announces it.
+   *
+   * @generated from field: raft.v1.Snapshot snapshot = 1;
+   */
+  snapshot?: Snapshot | undefined;
+};
+
+/**
+ * Describes the message raft.v1.PutSnapshotResponse.
+ * Use `create(PutSnapshotResponseSchema)` to create a new message.
+ */
+export declare const PutSnapshotResponseSchema: GenMessage<PutSnapshotResponse>;
+
+/**
+ * GetSnapshotRequest asks for the newest snapshot.
+ *
+ * @generated from message raft.v1.GetSnapshotRequest
+ */
+export declare type GetSnapshotRequest = Message<"raft.v1.GetSnapshotRequest"> & {
+  /**
+   * The formats that the caller can restore, at most 16. None means any.
+   *
+   * @generated from field: repeated string formats = 1;
+   */
+  formats: string[];
+};
+
+/**
+ * Describes the message raft.v1.GetSnapshotRequest.
+ * Use `create(GetSnapshotRequestSchema)` to create a new message.
+ */
+export declare const GetSnapshotRequestSchema: GenMessage<GetSnapshotRequest>;
+
+/**
+ * GetSnapshotResponse is one part of a snapshot.
+ *
+ * @generated from message raft.v1.GetSnapshotResponse
+ */
+export declare type GetSnapshotResponse = Message<"raft.v1.GetSnapshotResponse"> & {
+  /**
+   * The part.
+   *
+   * @generated from oneof raft.v1.GetSnapshotResponse.part
+   */
+  part: {
+    /**
+     * What the snapshot is. The first message.
+     *
+     * @generated from field: raft.v1.Snapshot header = 1;
+     */
+    value: Snapshot;
+    case: "header";
+  } | {
+    /**
+     * The next bytes of the state, at most 1 MiB.
+     *
+     * @generated from field: bytes chunk = 2;
+     */
+    value: Uint8Array;
+    case: "chunk";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message raft.v1.GetSnapshotResponse.
+ * Use `create(GetSnapshotResponseSchema)` to create a new message.
+ */
+export declare const GetSnapshotResponseSchema: GenMessage<GetSnapshotResponse>;
+
+/**
+ * Snapshot describes a stored snapshot of the application's state.
+ *
+ * @generated from message raft.v1.Snapshot
+ */
+export declare type Snapshot = Message<"raft.v1.Snapshot"> & {
+  /**
+   * The last entry that the state has applied, from 1. After restoring it go on with an ApplyStream's after_index.
+   *
+   * @generated from field: uint64 index = 1;
+   */
+  index: bigint;
+
+  /**
+   * That entry's term, from 1.
+   *
+   * @generated from field: uint64 term = 2;
+   */
+  term: bigint;
+
+  /**
+   * How the state is encoded, as it was put.
+   *
+   * @generated from field: string format = 3;
+   */
+  format: string;
+
+  /**
+   * Size of the state in bytes.
+   *
+   * @generated from field: uint64 size = 4;
+   */
+  size: bigint;
+
+  /**
+   * The SHA-256 of the state, 32 bytes.
+   *
+   * @generated from field: bytes sha256 = 5;
+   */
+  sha256: Uint8Array;
+};
+
+/**
+ * Describes the message raft.v1.Snapshot.
+ * Use `create(SnapshotSchema)` to create a new message.
+ */
+export declare const SnapshotSchema: GenMessage<Snapshot>;
+
+/**
  * GetStateRequest asks for this node's state.
  *
  * @generated from message raft.v1.GetStateRequest
@@ -921,6 +1124,39 @@ export declare const LogService: GenService<{
     methodKind: "unary";
     input: typeof ReadIndexRequestSchema;
     output: typeof ReadIndexResponseSchema;
+  },
+  /**
+   * PutSnapshot stores the application's state as of an entry that it has applied, on the node that is asked: a header,
+   * then the state in chunks, then its checksum. It is durable there once it is answered, and the node keeps its last two.
+   *
+   * Errors: INVALID_ARGUMENT for a bad field, parts out of order, or a part that doesn't come for a minute;
+   * INVALID_ARGUMENT with CHECKSUM_MISMATCH when what came is not what was sent; FAILED_PRECONDITION with SNAPSHOT_AHEAD
+   * when the entry is not committed and durable on this node yet (ask the node that delivered it), with SNAPSHOT_OUTDATED
+   * when there is a snapshot as new already, which is also what the retry of a stored one gets, with LOG_EPOCH_MISMATCH
+   * when the entry's term is another here; OUT_OF_RANGE with COMPACTED when it isn't known any more;
+   * RESOURCE_EXHAUSTED with OVERLOADED when two others are being stored, with DISK_LOW when there is no room; UNAVAILABLE
+   * with DRAINING; DATA_LOSS. Whatever fails leaves the snapshots as they were.
+   *
+   * @generated from rpc raft.v1.LogService.PutSnapshot
+   */
+  putSnapshot: {
+    methodKind: "client_streaming";
+    input: typeof PutSnapshotRequestSchema;
+    output: typeof PutSnapshotResponseSchema;
+  },
+  /**
+   * GetSnapshot streams the newest snapshot that this node has: a header, then the state in chunks, as many bytes as the
+   * header says. A stream that ends with OK was whole, and equal to what was put.
+   *
+   * Errors: NOT_FOUND with NO_SNAPSHOT when this node has none in an accepted format; UNAVAILABLE with DRAINING;
+   * DATA_LOSS when what is stored is damaged: this node ends then, go on with any other.
+   *
+   * @generated from rpc raft.v1.LogService.GetSnapshot
+   */
+  getSnapshot: {
+    methodKind: "server_streaming";
+    input: typeof GetSnapshotRequestSchema;
+    output: typeof GetSnapshotResponseSchema;
   },
   /**
    * GetState returns what this node knows now, without asking anybody.
