@@ -30,6 +30,7 @@ runWorkerService<WriterRequest, WriterReply>(`writing ${file}`, (send, attempt) 
   try {
     const mark = markFor(directory, schema, found);
     const recovered = recover(db, schema, directory, owner);
+    const snapshots = readSnapshots(db);
     const writer = new LogWriter(db);
     // What was found may be in the system's memory only: a process was killed before its sync was done, or a sync failed,
     // after which another reports nothing. Before anything rests on it, it is written once more, to another file.
@@ -45,7 +46,7 @@ runWorkerService<WriterRequest, WriterReply>(`writing ${file}`, (send, attempt) 
       });
     const guarding = setInterval(guard, GUARD_INTERVAL_MS);
     let commits = 0;
-    send({ kind: "opened", recovered, snapshots: readSnapshots(db) });
+    send({ kind: "opened", recovered, snapshots });
     return {
       handle: (request) => {
         execute(db, writer, request);

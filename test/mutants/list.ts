@@ -6,6 +6,7 @@ import { nodes } from "./list/nodes.ts";
 import { proposals } from "./list/proposals.ts";
 import { replication } from "./list/replication.ts";
 import { sessions } from "./list/sessions.ts";
+import { snapshots } from "./list/snapshots.ts";
 import { storage } from "./list/storage.ts";
 import { strangers } from "./list/strangers.ts";
 import { subscribers } from "./list/subscribers.ts";
@@ -23,6 +24,7 @@ export const mutants: readonly Mutant[] = [
   ...sessions,
   ...nodes,
   ...storage,
+  ...snapshots,
   ...subscribers,
   ...strangers,
 ];

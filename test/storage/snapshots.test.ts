@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { readdirSync } from "node:fs";
 import { rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import SqliteDatabase from "better-sqlite3";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openSqliteStorage } from "../../src/storage/open.ts";
 import type { SnapshotReader } from "../../src/storage/snapshot-files.ts";
@@ -114,6 +115,22 @@ describe("the snapshots of a data directory", () => {
     await writeFile(path("10-1"), stateOf(10));
     await open();
     expect(await readAll(storage.snapshots, [])).toEqual(stateOf(10));
+  });
+
+  it("whose row was altered keep the node from starting", async () => {
+    await add(storage.snapshots, 10, stateOf(10));
+    await storage.close();
+    const db = new SqliteDatabase(join(folder, "raft.db"));
+    db.exec("UPDATE snapshots SET last_term = 2");
+    db.close();
+    await expect(open()).rejects.toMatchObject({
+      kind: "damaged",
+      message: expect.stringContaining("the checksum of its row for the snapshot at 10 differs"),
+    });
+    const again = new SqliteDatabase(join(folder, "raft.db"));
+    again.exec("UPDATE snapshots SET last_term = 1");
+    again.close();
+    await open();
   });
 
   it("whose bytes were altered are found out by whoever reads them, before the end", async () => {
