@@ -4,6 +4,7 @@ import { nodeVersionProblem } from "./cli/node-version.ts";
 // Nothing native and no newer syntax may load before this check: an old Node would crash instead of saying why.
 const problem = nodeVersionProblem(process.versions.node);
 if (problem === undefined) {
+  if (process.argv[2] === "serve") (await import("./cli/young-generation.ts")).restartWithFlags();
   process.stdout.on("error", (error) => {
     // The reader is gone, as in `raft-sidecar subscribe | head`, which is no failure.
     if ("code" in error && error.code === "EPIPE") process.exit(0);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { prepareDirectory } from "../storage/directory.ts";
 import { DevLog } from "./dev-log.ts";
 import { ENTRY } from "./entry-point.ts";
+import { youngGenerationFlags } from "./young-generation.ts";
 
 /** Where one node of `dev` listens and what it is called. */
 export interface DevPlace {
@@ -42,13 +43,17 @@ export class DevNode {
   /** Starts the process, which must not be running. `onExit` is called once, when it has ended for whatever reason. */
   start(onExit: (exit: DevExit) => void): void {
     const log = openSync(logFile(this.place), "a");
-    const child = spawn(process.execPath, [...process.execArgv, ENTRY, ...this.#serveArguments()], {
-      // A process group of its own: Ctrl-C reaches this process alone, which then ends the nodes once and in order.
-      detached: true,
-      // The channel is a lifeline: when this process dies, however it dies, the node sees it close and ends.
-      stdio: ["ignore", log, log, "ipc"],
-      env: withoutOurs(process.env),
-    });
+    const child = spawn(
+      process.execPath,
+      [...process.execArgv, ...youngGenerationFlags(), ENTRY, ...this.#serveArguments()],
+      {
+        // A process group of its own: Ctrl-C reaches this process alone, which then ends the nodes once and in order.
+        detached: true,
+        // The channel is a lifeline: when this process dies, however it dies, the node sees it close and ends.
+        stdio: ["ignore", log, log, "ipc"],
+        env: withoutOurs(process.env),
+      },
+    );
     closeSync(log);
     this.#child = child;
     if (child.pid !== undefined) writeFileSync(pidFile(this.place), `${child.pid}\n`);

@@ -116,6 +116,24 @@ describe("a single node", () => {
     expect(subscriber.stderr()).toContain("DRAINING");
   });
 
+  it.skipIf(process.platform !== "linux")(
+    "runs with a small young generation, unless somebody chose another",
+    async () => {
+      const commandLine = ({ child }: Running): string => readFileSync(`/proc/${child.pid}/cmdline`, "utf8");
+      const usual = await serve("young");
+      expect(commandLine(usual).split("\0")).toContain("--max-semi-space-size=8");
+      expect(usual.stderr()).toBe("");
+      const chosen = start(["serve", "--data-dir", join(folder, "chosen"), ...(await listeners())], {
+        env: { NODE_OPTIONS: "--max-semi-space-size=32" },
+      });
+      await until(
+        () => chosen.stderr() + chosen.stdout(),
+        () => events(chosen).includes("ready"),
+      );
+      expect(commandLine(chosen)).not.toContain("semi-space");
+    },
+  );
+
   it("keeps its log over a restart", async () => {
     const first = await serve("again");
     await until(
