@@ -125,9 +125,10 @@ export function encodeCommitted(committed: Committed): Buffer {
   return out;
 }
 
-/** A ProposeStreamResponse. */
+/** A ProposeStreamResponse. What a whole batch failed with is encoded once: an overloaded node must not do more than others. */
 export function encodeItemResults(results: readonly ItemResult[]): Buffer {
-  const errors = results.map(({ outcome }) => (outcome instanceof Failure ? encodeError(outcome) : undefined));
+  const encoded = new Map<Failure, Uint8Array>();
+  const errors = results.map(({ outcome }) => (outcome instanceof Failure ? encodeError(outcome, encoded) : undefined));
   const sizes = results.map(({ requestId, outcome }, i) => {
     const outcomeSize = outcome instanceof Failure ? (errors[i]?.length ?? 0) : committedSize(outcome);
     return uintFieldSize(requestId) + delimitedSize(outcomeSize);
@@ -142,8 +143,13 @@ export function encodeItemResults(results: readonly ItemResult[]): Buffer {
   return out;
 }
 
-function encodeError(failure: Failure): Uint8Array {
-  return toBinary(ProposeErrorSchema, toProposeError(failure));
+function encodeError(failure: Failure, encoded: Map<Failure, Uint8Array>): Uint8Array {
+  let bytes = encoded.get(failure);
+  if (bytes === undefined) {
+    bytes = toBinary(ProposeErrorSchema, toProposeError(failure));
+    encoded.set(failure, bytes);
+  }
+  return bytes;
 }
 
 function writeError(out: Uint8Array, offset: number, error: Uint8Array = new Uint8Array(0)): number {
