@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// A node stops reading a stream at 4,096 items in flight and refuses what is beyond 16,384 of all streams: more than
-	// four are needed to have it refuse.
+	// A node stops reading a stream at 4,096 items in flight and refuses what is beyond 8,192 of all streams: more than
+	// two are needed to have it refuse.
 	overloadStreams = 16
 	// What is due at one moment, in one message, as in the work that measures what a node can do.
 	burst = 256

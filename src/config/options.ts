@@ -77,7 +77,7 @@ export const OPTIONS = {
   maxCommandBytes: measured("max-command-bytes", MiB, 1, MAX_COMMAND_BYTES, "bytes", "Largest command"),
   maxProposals: measured(
     "max-proposals",
-    16_384,
+    8_192,
     1,
     1_048_576,
     "proposals",
