@@ -163,6 +163,9 @@ func (b *Bench) patiently(ctx context.Context, system System, name string, do fu
 
 // runWork fails when our cluster had an election meanwhile, unless that is what the work is about.
 func runWork(ctx context.Context, system System, work Work, scale Scale) (Figures, error) {
+	// Whatever is still reading when a work fails is gone before the next attempt.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	sidecar, ok := system.(*Sidecar)
 	if !ok || work.Elections {
 		return work.Run(ctx, system, scale)

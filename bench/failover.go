@@ -50,7 +50,7 @@ func failovers(
 		failed := cluster.Leader()
 		took, err := failOver(ctx, cluster, reached(), fail)
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(err, mend(failed))
 		}
 		seconds = append(seconds, took.Seconds())
 		if err := mend(failed); err != nil {

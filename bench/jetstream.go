@@ -171,8 +171,12 @@ func (j *JetStream) Pipeline(
 	var sent []time.Time
 	done := 0
 	for ctx.Err() == nil {
+		data := value()
+		if data == nil {
+			break
+		}
 		sent = append(sent, time.Now())
-		ack, err := publisher.Add(subject, value())
+		ack, err := publisher.Add(subject, data)
 		if err != nil {
 			return err
 		}
@@ -182,8 +186,13 @@ func (j *JetStream) Pipeline(
 	}
 	closing, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	_, err = publisher.Close(closing)
-	return err
+	if _, err = publisher.Close(closing); err != nil {
+		return err
+	}
+	for ; done < len(sent); done++ {
+		acknowledged(sent[done])
+	}
+	return nil
 }
 
 func (j *JetStream) Close() {

@@ -125,7 +125,7 @@ func pacedStream(ctx context.Context, system System, rate, size int, to time.Tim
 	value := func() []byte {
 		due, ok := next()
 		if !ok {
-			// The last value, a little late, is one too many for the rate. What is on its way is given up.
+			// What is on its way gets a moment for its answer.
 			time.AfterFunc(arrivalTimeout/10, cancel)
 			<-ctx.Done()
 			return nil

@@ -202,8 +202,12 @@ func (s *Sidecar) Pipeline(
 			case err := <-receive:
 				return err
 			}
+			command := value()
+			if command == nil {
+				return nil
+			}
 			sent.Store(id, time.Now())
-			message.Items = append(message.Items, &raftv1.ProposeItem{RequestId: id, Command: value()})
+			message.Items = append(message.Items, &raftv1.ProposeItem{RequestId: id, Command: command})
 			id++
 		}
 		if err := stream.Send(message); errors.Is(err, io.EOF) {

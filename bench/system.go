@@ -42,7 +42,7 @@ type Writer interface {
 
 // Pipeliner writes on one stream without waiting for each answer.
 type Pipeliner interface {
-	// Pipeline keeps up to inFlight values on their way, put together in messages of up to batch, until ctx is done.
-	// `acknowledged` is called for each with when it was sent.
+	// Pipeline keeps up to inFlight values on their way, put together in messages of up to batch, until ctx is done
+	// or a value is nil. `acknowledged` is called for each with when it was sent.
 	Pipeline(ctx context.Context, inFlight, batch int, value func() []byte, acknowledged func(sent time.Time)) error
 }
