@@ -122,7 +122,8 @@ Versions and settings: raft-sidecar as it stands in this repository, on the Node
 %s
 %s
 Figures are rates in 1/s and times in ms, where nothing else is said; "processor" is what all members together used of it for
-each write, in microseconds; "commits" is how often a second the leader wrote to its disk and synced, "commitsFollower" the
+each write, in microseconds, and of ours "leaderMain" and so on are the shares of the leader's and of a follower's threads:
+gRPC, the core and encoding (Main), SQLite (Disk), and V8's helpers, most of it the collection of garbage; "commits" is how often a second the leader wrote to its disk and synced, "commitsFollower" the
 same of the busier follower.
 
 ![single writes: rate against latency](performance-unary.svg)

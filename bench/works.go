@@ -175,13 +175,17 @@ func measured(system System, scale Scale, load func(*Recorder) error) (Figures, 
 		return nil, err
 	}
 	recorder := newRecorder(scale.WarmUp, scale.Length)
-	before := processorSeconds(system)
+	before, usedBefore := processorSeconds(system), usage(system)
 	if err := load(recorder); err != nil {
 		return nil, err
 	}
 	figures := recorder.figures()
 	seconds := (scale.WarmUp + scale.Length).Seconds()
-	figures["processor"] = (processorSeconds(system) - before) / max(1, figures["rate"]*seconds) * 1e6
+	writes := max(1, figures["rate"]*seconds)
+	figures["processor"] = (processorSeconds(system) - before) / writes * 1e6
+	for part, used := range usage(system) {
+		figures[part] = (used - usedBefore[part]) / writes / 1e3
+	}
 	commits, err := diskCommits(system)
 	for i := range commits {
 		name := "commits"

@@ -38,6 +38,7 @@ export interface Sidecar {
 
 interface Parts {
   readonly storage: Storage;
+  readonly snapshots: Snapshots;
   readonly node: Node;
   readonly transport: GrpcTransport;
   readonly client: Listener;
@@ -73,7 +74,7 @@ export async function startSidecar(
   const listeners = await startListeners(config, { node, transport, clock: systemClock, log, onFatal }, snapshots);
   transport.start(node);
   node.start(transport);
-  const started = { storage, node, transport, ...listeners };
+  const started = { storage, snapshots, node, transport, ...listeners };
   parts = started;
   return {
     stop: async () => {
@@ -150,13 +151,14 @@ async function naming<T>(keys: readonly string[], listening: Promise<T>): Promis
   }
 }
 
-async function stop({ storage, node, transport, client, peer, http }: Parts, log: Logger): Promise<void> {
+async function stop({ storage, snapshots, node, transport, client, peer, http }: Parts, log: Logger): Promise<void> {
   if (!(await drained(node))) log.warn({ afterMs: DRAIN_MS }, "some proposals have no answer yet");
   // Answers what is left, before the calls that wait for it are cut off.
   node.stop();
   // At once, so that the others notice a leader that went away by its connections.
   transport.close();
   await Promise.all([client.close(CLIENT_GRACE_MS), peer.close(PEER_GRACE_MS), http.close()]);
+  await snapshots.close();
   await storage.close();
 }
 

@@ -51,7 +51,7 @@ function getCommand(): Command {
   return new Command("get")
     .description("Writes the newest snapshot that the node has to a file, once it has come whole.")
     .argument("<file>", "where to write it; a file that is there is replaced")
-    .option("--format <name...>", "only in one of these formats", [])
+    .option("--format <name>", "only in this format; may be given several times", collect, [])
     .addOption(addressOption())
     .addOption(formatOption())
     .addHelpText("after", "\nExample:\n  raft-sidecar snapshot get state.json --format kv-json/1")
@@ -82,12 +82,12 @@ async function put(client: SidecarClient, file: string, { index, term, format, o
 }
 
 async function get(client: SidecarClient, file: string, { format, output }: GetOptions): Promise<void> {
-  const unfinished = `${file}.unfinished`;
+  const unfinished = `${file}.${process.pid}.unfinished`;
   const progress = new ByteProgress("received");
   const hash = createHash("sha256");
   let snapshot: SnapshotView | undefined;
   try {
-    const target = await open(unfinished, "w");
+    const target = await open(unfinished, "wx");
     try {
       for await (const part of client.getSnapshot(format)) {
         if (!(part instanceof Uint8Array)) {
@@ -110,7 +110,7 @@ async function get(client: SidecarClient, file: string, { format, output }: GetO
     show(snapshot, output);
   } catch (error) {
     progress.end();
-    await rm(unfinished, { force: true });
+    await rm(unfinished, { force: true }).catch(() => {});
     throw fileError(error, file);
   }
 }
@@ -118,7 +118,11 @@ async function get(client: SidecarClient, file: string, { format, output }: GetO
 function show({ index, term, format, size, sha256 }: SnapshotView, output: Format): void {
   const hex = Buffer.from(sha256).toString("hex");
   if (output === "json") printJson({ index, term, format, size, sha256: hex });
-  else print(`entry ${index} of term ${term}, format ${format}, ${size} bytes, SHA-256 ${hex}`);
+  else print(`entry ${index} of term ${term}, format ${JSON.stringify(format)}, ${size} bytes, SHA-256 ${hex}`);
+}
+
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
 }
 
 /** An error of a file in the words of the command line. */

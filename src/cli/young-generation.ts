@@ -17,10 +17,14 @@ export function youngGenerationFlags(): string[] {
 export function restartWithFlags(): void {
   if (isChosen() || process.connected || process.platform === "win32" || process.execve === undefined) return;
   const [, ...args] = process.argv;
-  process.execve(process.execPath, [process.execPath, ...process.execArgv, ...youngGenerationFlags(), ...args]);
+  try {
+    process.execve(process.execPath, [process.execPath, ...process.execArgv, ...youngGenerationFlags(), ...args]);
+  } catch {
+    // Node was told not to start processes. It runs with more memory instead.
+  }
 }
 
 function isChosen(): boolean {
   const { NODE_OPTIONS = "" } = process.env;
-  return [...process.execArgv, NODE_OPTIONS].some((option) => option.includes(FLAG));
+  return [...process.execArgv, NODE_OPTIONS].some((option) => option.replaceAll("_", "-").includes(FLAG));
 }

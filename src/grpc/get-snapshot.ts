@@ -5,8 +5,7 @@ import {
   type GetSnapshotResponse,
   GetSnapshotResponseSchema,
 } from "../../gen/raft/v1/log_pb.js";
-import type { NodeApi } from "../node/api.ts";
-import { draining } from "../node/failures.ts";
+import { Failure } from "../failure.ts";
 import type { SnapshotReader, Snapshots } from "../node/snapshots.ts";
 import { type CallContext, StreamWriter, sendHeaders, wellFormed } from "./calls.ts";
 import type { Malformed } from "./definition.ts";
@@ -16,14 +15,17 @@ import { invalidArgument } from "./uint64.ts";
 const CHUNK_BYTES = 1024 * 1024;
 const MAX_FORMATS = 16;
 
+/** How long a reader may take nothing. */
+const READ_TIMEOUT_MS = 60_000;
+
 /** What a header is counted as. */
 const HEADER_BYTES = 256;
 
 type Call = ServerWritableStream<GetSnapshotRequest | Malformed, GetSnapshotResponse>;
 
 /** Serves GetSnapshot. */
-export function getSnapshot(context: CallContext, node: NodeApi, snapshots: Snapshots): (call: Call) => void {
-  return (call) => void new GetSnapshotCall(context, snapshots, call).run(node.draining);
+export function getSnapshot(context: CallContext, snapshots: Snapshots): (call: Call) => void {
+  return (call) => void new GetSnapshotCall(context, snapshots, call).run();
 }
 
 /** One call. A reader that doesn't keep up has the file wait for it. */
@@ -42,19 +44,13 @@ class GetSnapshotCall {
   }
 
   /** Never rejects. */
-  async run(isDraining: boolean): Promise<void> {
+  async run(): Promise<void> {
     try {
       const formats = formatsOf(wellFormed(this.#call.request));
-      if (isDraining) throw draining();
       this.#context.streams.add(this.#call, (failure) => this.#writer.fail(failure));
       this.#call.once("cancelled", () => this.#onReady());
       sendHeaders(this.#call);
-      const reader = await this.#snapshots.read(formats);
-      try {
-        await this.#send(reader);
-      } finally {
-        await reader.close();
-      }
+      await this.#snapshots.read(formats, (reader) => this.#send(reader));
     } catch (error) {
       this.#writer.fail(error);
     }
@@ -74,12 +70,17 @@ class GetSnapshotCall {
     this.#writer.write(create(GetSnapshotResponseSchema, { part }), bytes);
   }
 
-  /** Resolves when more may be written, or the call has ended. */
+  /** Resolves when more may be written, or the call has ended, which a reader that takes nothing brings about. */
   async #ready(): Promise<void> {
     if (this.#writer.ready || this.#writer.ended) return;
-    await new Promise<void>((resolve) => {
-      this.#onReady = resolve;
-    });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onReady = resolve;
+    const timer = setTimeout(() => {
+      this.#writer.fail(new Failure("OVERLOADED", `nothing was read for ${READ_TIMEOUT_MS} ms`));
+      resolve();
+    }, READ_TIMEOUT_MS);
+    await promise;
+    clearTimeout(timer);
   }
 }
 

@@ -24,7 +24,7 @@ export function logService(
     ApplyStream: applyStream(context, node, hub),
     ReadIndex: readIndex(context, node),
     PutSnapshot: putSnapshot(context, snapshots),
-    GetSnapshot: getSnapshot(context, node, snapshots),
+    GetSnapshot: getSnapshot(context, snapshots),
     GetState: getState(context, node),
     WatchState: watchState(context, node),
   };

@@ -39,7 +39,8 @@ class PutSnapshotCall {
   #work: Promise<void> = Promise.resolve();
   #upload: Upload | undefined;
   #sha256: Uint8Array | undefined;
-  #isAnswered = false;
+  #isFinishing = false;
+  #hasEnded = false;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(context: CallContext, snapshots: Snapshots, call: Call, answer: Answer) {
@@ -51,7 +52,7 @@ class PutSnapshotCall {
   }
 
   start(): void {
-    this.#context.streams.add(this.#call, (failure) => this.#fail(failure));
+    this.#context.streams.add(this.#call, (failure) => this.#giveUp(failure));
     this.#call.on("data", (request: PutSnapshotRequest | Malformed) => this.#then(() => this.#take(request)));
     this.#call.on("end", () => this.#then(() => this.#finish()));
     this.#call.once("cancelled", () => this.#end());
@@ -61,14 +62,17 @@ class PutSnapshotCall {
   /** Does one thing after the other, unless the call has ended. */
   #then(operation: () => Promise<void>): void {
     this.#reader.pause();
-    this.#expectPart();
+    clearTimeout(this.#timer);
     this.#work = this.#work.then(async () => {
-      if (this.#isAnswered) return;
+      if (this.#hasEnded) return;
       try {
         await operation();
+        if (this.#hasEnded) return;
+        this.#expectPart();
         this.#reader.resume();
       } catch (error) {
-        this.#fail(error);
+        await this.#discard();
+        this.#end(() => this.#answer(this.#context.translator.callError(error)));
       }
     });
   }
@@ -118,30 +122,38 @@ class PutSnapshotCall {
     if (this.#upload === undefined || this.#sha256 === undefined) {
       throw invalidArgument("part", "the stream ends without a sha256: the snapshot is not whole");
     }
+    this.#isFinishing = true;
     const snapshot = await this.#upload.finish(this.#sha256);
     this.#upload = undefined;
     this.#end(() => this.#answer(null, create(PutSnapshotResponseSchema, { snapshot: toSnapshot(snapshot) })));
   }
 
-  #fail(error: unknown): void {
-    this.#end(() => this.#answer(this.#context.translator.callError(error)));
+  /**
+   * Answers at once, whatever the disk is doing. Not when the snapshot is being made to count, which may succeed: then who
+   * ends the call without an answer says the truth.
+   */
+  #giveUp(failure: Failure): void {
+    if (!this.#isFinishing) this.#end(() => this.#answer(this.#context.translator.callError(failure)));
   }
 
   /** Once. What is not stored by now is given up, after what is being done with it. */
   #end(answer?: () => void): void {
-    if (this.#isAnswered) return;
-    this.#isAnswered = true;
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     clearTimeout(this.#timer);
     answer?.();
-    this.#work = this.#work.then(async () => {
-      await this.#upload?.discard();
-    });
+    this.#work = this.#work.then(() => this.#discard());
+  }
+
+  async #discard(): Promise<void> {
+    const upload = this.#upload;
+    this.#upload = undefined;
+    await upload?.discard();
   }
 
   #expectPart(): void {
-    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      this.#fail(new Failure("INVALID_ARGUMENT", `the next part has to come within ${PART_TIMEOUT_MS} ms`));
+      this.#giveUp(new Failure("INVALID_ARGUMENT", `the next part has to come within ${PART_TIMEOUT_MS} ms`));
     }, PART_TIMEOUT_MS);
   }
 }

@@ -10,8 +10,16 @@ import { draining } from "./failures.ts";
 /** Snapshots that may be on their way to this node: one, and one more for an application that was restarted. */
 const MAX_UPLOADS = 2;
 
+/** Snapshots that may be on their way out of it. Each has a file open, and a few MiB. */
+const MAX_DOWNLOADS = 16;
+
 /** After so long it is worth to try again what needs room, or another's end. */
 const RETRY_MS = 1_000;
+
+/** Errors by what they say of the disk. What is neither, such as a missing permission, ends a call and no node. */
+const NO_ROOM = /^(ENOSPC|EDQUOT|EFBIG)$/;
+const NO_DESCRIPTORS = /^(EMFILE|ENFILE)$/;
+const DISK_FAILED = /^(EIO|EROFS|ESTALE|ENXIO|ENODEV)$/;
 
 /** What is stored, and how it is read. */
 export type { SnapshotReader, SnapshotRecord };
@@ -30,6 +38,10 @@ export class Snapshots {
   readonly #store: SnapshotStore;
   readonly #onDamage: (error: StorageError) => void;
   #uploads = 0;
+  #downloads = 0;
+  #isClosed = false;
+  /** Called when no upload is left. */
+  #onIdle = (): void => {};
   /** One snapshot is added after the other. */
   #adding: Promise<unknown> = Promise.resolve();
 
@@ -50,35 +62,49 @@ export class Snapshots {
 
   /** Begins an upload, which has to be finished or discarded. Throws a Failure that says what stands against it. */
   async begin(header: UploadHeader): Promise<Upload> {
-    if (this.#node.draining) throw draining();
+    this.#refuseClosed();
     const last = this.#check(header);
-    if (this.#uploads >= MAX_UPLOADS) {
-      const metadata = { limit: String(MAX_UPLOADS) };
-      throw new Failure("OVERLOADED", `${MAX_UPLOADS} snapshots are being stored`, {
-        metadata,
-        retryAfterMs: RETRY_MS,
-      });
-    }
+    if (this.#uploads >= MAX_UPLOADS) throw tooMany(MAX_UPLOADS, "stored");
     this.#uploads++;
     try {
-      return new Upload(this, last, header.format, await this.#store.create());
+      return new Upload(this, last, header.format, await this.failing(() => this.#store.create()));
     } catch (error) {
-      this.#uploads--;
+      this.onUploadEnded();
       throw error;
     }
   }
 
-  /** The newest in one of the formats, to be read and closed. Throws a Failure when there is none. */
-  async read(formats: readonly string[]): Promise<SnapshotReader> {
+  /** Has the newest snapshot in one of the formats read. Throws a Failure when there is none. */
+  async read(formats: readonly string[], use: (reader: SnapshotReader) => Promise<void>): Promise<void> {
+    this.#refuseClosed();
     const snapshot = this.#store.find(formats);
-    if (snapshot !== undefined) return this.#store.read(snapshot);
-    const wanted = formats.length === 0 ? "" : ` in any of the formats ${formats.join(", ")}`;
-    throw new Failure("NO_SNAPSHOT", `this node has no snapshot${wanted}`);
+    if (snapshot === undefined) {
+      const wanted = formats.length === 0 ? "" : ` in any of the formats ${formats.join(", ")}`;
+      throw new Failure("NO_SNAPSHOT", `this node has no snapshot${wanted}`);
+    }
+    if (this.#downloads >= MAX_DOWNLOADS) throw tooMany(MAX_DOWNLOADS, "read");
+    this.#downloads++;
+    try {
+      const reader = await this.failing(() => this.#store.read(snapshot));
+      await use(reader).finally(() => reader.close());
+    } finally {
+      this.#downloads--;
+    }
+  }
+
+  /** Takes nothing new, and resolves once what has begun has ended; all calls have to have been ended before. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    if (this.#uploads === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#onIdle = resolve;
+    });
   }
 
   /** Makes an upload the newest snapshot. Throws a Failure when another one, as new, has been faster. */
   async add(writer: SnapshotWriter, snapshot: SnapshotRecord): Promise<void> {
     const adding = this.#adding.then(async () => {
+      this.#refuseClosed();
       this.#refuseOutdated(snapshot.last.index);
       await this.failing(() => this.#store.add(writer, snapshot));
     });
@@ -88,20 +114,33 @@ export class Snapshots {
 
   onUploadEnded(): void {
     this.#uploads--;
+    if (this.#uploads === 0) this.#onIdle();
   }
 
-  /** Does what may fail with the disk. Throws a Failure: DISK_LOW when nothing but room is lacking. */
+  /**
+   * Does what may fail with the disk. Throws a Failure where something else is to be done than to look at the disk; and
+   * where it is the disk, once the node has been told that it has to end.
+   */
   async failing<T>(operation: () => Promise<T>): Promise<T> {
     try {
       return await operation();
     } catch (error) {
-      if (error instanceof Failure) throw error;
-      if (error instanceof DiskLowError || /^(ENOSPC|EDQUOT|EFBIG)$/.test(errorCode(error))) {
+      const code = errorCode(error);
+      if (error instanceof DiskLowError || NO_ROOM.test(code)) {
         throw new Failure("DISK_LOW", "this node's disk is nearly full", { retryAfterMs: RETRY_MS, cause: error });
       }
-      this.#onDamage(error instanceof StorageError ? error : toStorageError(error, "a snapshot's file"));
+      if (NO_DESCRIPTORS.test(code)) {
+        throw new Failure("OVERLOADED", "this node has too many files open", { retryAfterMs: RETRY_MS, cause: error });
+      }
+      const isDisk = error instanceof StorageError || DISK_FAILED.test(code);
+      if (!isDisk) throw error;
+      this.#onDamage(toStorageError(error, "a snapshot's file"));
       throw new Failure("DATA_LOSS", "this node's storage failed; go on with any other", { cause: error });
     }
+  }
+
+  #refuseClosed(): void {
+    if (this.#isClosed || this.#node.draining) throw draining();
   }
 
   /** The entry that a header means. */
@@ -167,8 +206,14 @@ export class Upload {
     return snapshot;
   }
 
+  /** Never rejects: what can't be removed is swept away by the next start. */
   async discard(): Promise<void> {
-    await this.#writer.discard();
+    await this.#writer.discard().catch(() => {});
     this.#snapshots.onUploadEnded();
   }
+}
+
+function tooMany(limit: number, what: string): Failure {
+  const metadata = { limit: String(limit) };
+  return new Failure("OVERLOADED", `${limit} snapshots are being ${what}`, { metadata, retryAfterMs: RETRY_MS });
 }

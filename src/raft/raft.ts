@@ -214,6 +214,7 @@ export class Raft {
     return Math.ceil((this.options.electionTimeoutMinTicks + this.options.electionTimeoutMaxTicks) / 2);
   }
 
+  /** Whether it has. */
   get isDiskOverdue(): boolean {
     return this.nowTicks >= this.#diskOverdueAt;
   }

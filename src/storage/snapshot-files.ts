@@ -10,6 +10,9 @@ const FOLDER = "snapshots";
 
 const UNFINISHED = ".unfinished";
 
+/** The names that files get here: others are somebody else's, and left alone. */
+const OUR_NAMES = /^(\d+-\d+|\d+\.unfinished)$/;
+
 /** So much is written before it is synced: a whole snapshot at once would keep the log's own syncs waiting for seconds. */
 const SYNC_EVERY_BYTES = 16 * 1024 * 1024;
 
@@ -31,7 +34,7 @@ export class SnapshotFiles {
   }
 
   /**
-   * The folder, made where it is missing, with the files of `snapshots` and nothing else. Throws a StorageError when one of
+   * The folder, made where it is missing, with the files of `snapshots` and no other of ours. Throws a StorageError when one of
    * them is missing or of another size.
    */
   static async open(dataDir: string, snapshots: readonly SnapshotRecord[]): Promise<SnapshotFiles> {
@@ -41,7 +44,7 @@ export class SnapshotFiles {
     for (const snapshot of snapshots) await checkSize(join(folder, nameOf(snapshot)), snapshot);
     const known = new Set(snapshots.map(nameOf));
     for (const name of await readdir(folder)) {
-      if (!known.has(name)) await rm(join(folder, name), { recursive: true, force: true });
+      if (OUR_NAMES.test(name) && !known.has(name)) await rm(join(folder, name), { force: true });
     }
     return new SnapshotFiles(folder);
   }
@@ -52,10 +55,14 @@ export class SnapshotFiles {
     return SnapshotWriter.create(this.#folder, `${this.#created}${UNFINISHED}`);
   }
 
-  /** Reads a snapshot from its begin. It stays readable when it is removed meanwhile. */
+  /** Reads a snapshot from its begin. It stays readable when it is removed meanwhile. Throws a StorageError when it is gone. */
   async read(snapshot: SnapshotRecord): Promise<SnapshotReader> {
     const path = join(this.#folder, nameOf(snapshot));
-    return new SnapshotReader(path, await open(path, "r"), snapshot);
+    try {
+      return new SnapshotReader(path, await open(path, "r"), snapshot);
+    } catch (error) {
+      throw errorCode(error) === "ENOENT" ? damaged(path, "it is missing") : error;
+    }
   }
 
   async remove(snapshot: SnapshotRecord): Promise<void> {
@@ -66,7 +73,7 @@ export class SnapshotFiles {
 /** Writes one snapshot's file. One operation at a time. */
 export class SnapshotWriter {
   readonly #folder: string;
-  readonly #path: string;
+  #path: string;
   readonly #file: FileHandle;
   readonly #hash = createHash("sha256");
   #size = 0;
@@ -113,11 +120,13 @@ export class SnapshotWriter {
   async finish(snapshot: SnapshotRecord): Promise<void> {
     await this.#file.sync();
     await this.#file.close();
-    await rename(this.#path, join(this.#folder, nameOf(snapshot)));
+    const path = join(this.#folder, nameOf(snapshot));
+    await rename(this.#path, path);
+    this.#path = path;
     await syncFolder(this.#folder);
   }
 
-  /** Gives it up, also after a failure. */
+  /** Gives it up, also when `finish` has failed. */
   async discard(): Promise<void> {
     await this.#file.close().catch(() => {});
     await rm(this.#path, { force: true });

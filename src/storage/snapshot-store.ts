@@ -40,7 +40,8 @@ export class SnapshotStore {
     const dropped = snapshots.splice(0, snapshots.length - KEPT);
     await new Promise<void>((resolve) => this.#save(snapshot, dropped.at(-1)?.last.index ?? 0, resolve));
     this.#snapshots = snapshots;
-    for (const old of dropped) await this.#files.remove(old);
+    // What can't be removed is swept away by the next start.
+    for (const old of dropped) await this.#files.remove(old).catch(() => {});
   }
 
   /** The newest snapshot in one of the formats; in any when none is given. */

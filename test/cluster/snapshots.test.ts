@@ -40,7 +40,18 @@ it("a snapshot that was put from a file comes back, after its node was killed, a
 
   await node.kill();
   await node.start();
-  const got = await runHere(["snapshot", "get", target, "--format", "other/1", "kv/1", "-o", "json", ...at(node)]);
+  const got = await runHere([
+    "snapshot",
+    "get",
+    "--format",
+    "other/1",
+    "--format",
+    "kv/1",
+    target,
+    "-o",
+    "json",
+    ...at(node),
+  ]);
   expect(got).toMatchObject({ code: 0, stderr: "" });
   expect(JSON.parse(got.stdout)).toEqual(printed);
   expect((await readFile(target)).equals(state)).toBe(true);

@@ -187,6 +187,16 @@ describe("the answers", () => {
     );
   });
 
+  it("to the items of a batch that failed as a whole hold one failure, encoded once", () => {
+    const failure = new Failure("OVERLOADED", "too many");
+    let encodings = 0;
+    Object.defineProperty(failure, "message", { get: () => `too many ${++encodings}` });
+    const results = Array.from({ length: 256 }, (_, requestId) => ({ requestId, outcome: failure }));
+    const message = fromBinary(ProposeStreamResponseSchema, encodeItemResults(results));
+    expect(encodings).toBe(1);
+    expect(new Set(message.results.map(({ outcome }) => JSON.stringify(outcome.value))).size).toBe(1);
+  });
+
   it("to the items of a ProposeStream are byte for byte those of the generated code, errors and large ids included", () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(uint64, fc.oneof(places, failures)), { maxLength: 8 }), (results) => {

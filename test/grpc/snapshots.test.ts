@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { readdirSync } from "node:fs";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type ClientWritableStream, type ServiceError, status } from "@grpc/grpc-js";
@@ -23,6 +23,7 @@ import {
   openServerStream,
   Received,
   removeFolder,
+  sleep,
   startNode,
   type TestNode,
 } from "./support.ts";
@@ -220,6 +221,23 @@ describe("a PutSnapshot that can't be stored", () => {
     expect((await get()).state).toEqual(STATE);
   });
 
+  it("and can't even be removed, makes room for others all the same, and ends nothing", async () => {
+    await propose(1);
+    const [first, second] = [new Put(), new Put()];
+    for (const other of [first, second]) other.write(header({ index: 1n }));
+    await eventually(() => files().length === 2, "two have begun");
+    const [there, away] = [join(folder, "snapshots"), join(folder, "away")];
+    await rename(there, away);
+    await writeFile(there, "in the way");
+    for (const other of [first, second]) other.cancel();
+    // Long enough for both to be given up, in vain.
+    await sleep(300);
+    await rm(there);
+    await rename(away, there);
+    expect((await put(parts(1, STATE))).snapshot?.size).toBe(7n);
+    expect(one.fatal).toEqual([]);
+  });
+
   it("as the node shuts down, gets DRAINING, also when it has begun", async () => {
     await propose(1);
     const begun = new Put();
@@ -231,6 +249,26 @@ describe("a PutSnapshot that can't be stored", () => {
     await one.listener.close(200);
     expect(failureFrom(await ended)).toMatchObject({ reason: "DRAINING" });
     await eventually(() => files().length === 0, "it is removed");
+  });
+});
+
+describe("a node that ends while a snapshot comes", () => {
+  it.each([0, 5, 15, 30, 60])("%i ms later has it whole or not at all, and ends in order", async (delayMs) => {
+    const large = Buffer.alloc(8 * MIB, "a large state ");
+    const sent = put(parts(1, large)).then(
+      () => true,
+      () => false,
+    );
+    await eventually(() => files().length > 0, "it has begun");
+    await sleep(delayMs);
+    await one.stop();
+    const isStored = await sent;
+    expect(one.fatal).toEqual([]);
+    await start();
+    const found = (await call(one.client, ClusterService.method.getStatus, {})).snapshot;
+    if (isStored) expect(found?.size).toBe(BigInt(large.length));
+    if (found === undefined) expect(files()).toEqual([]);
+    else expect((await get()).state.equals(large)).toBe(true);
   });
 });
 
@@ -251,6 +289,34 @@ describe("a GetSnapshot", () => {
   it("with too many formats, or bad ones, is refused", async () => {
     expect((await getFails(Array(17).fill("x"))).code).toBe(status.INVALID_ARGUMENT);
     expect(failureFrom(await getFails(["ok", ""]))?.violations).toMatchObject([{ field: "formats[1]" }]);
+  });
+
+  it("is refused while sixteen others are under way, and not when one of them has ended", async () => {
+    await put(parts(1, Buffer.alloc(10 * MIB, "long")));
+    const stalled = Array.from({ length: 16 }, () =>
+      openServerStream(one.client, LogService.method.getSnapshot, {}).pause(),
+    );
+    await Promise.all(stalled.map((stream) => new Promise((resolve) => stream.once("metadata", resolve))));
+    const refused = await getFails([]);
+    expect(refused.code).toBe(status.RESOURCE_EXHAUSTED);
+    expect(failureFrom(refused)).toMatchObject({
+      reason: "OVERLOADED",
+      metadata: { limit: "16" },
+      retryAfterMs: 1_000,
+    });
+    for (const stream of stalled) {
+      stream.on("error", () => {});
+      stream.cancel();
+    }
+    await sleep(300);
+    expect((await get()).state).toHaveLength(10 * MIB);
+  });
+
+  it("of a file that is gone fails with DATA_LOSS, and ends the node", async () => {
+    await put(parts(1, STATE));
+    await rm(join(folder, "snapshots", files()[0] ?? ""));
+    expect(failureFrom(await getFails([]))?.reason).toBe("DATA_LOSS");
+    expect(one.fatal).toMatchObject([{ kind: "damaged", message: expect.stringContaining("it is missing") }]);
   });
 
   it("of a file that was altered fails with DATA_LOSS, and ends the node", async () => {

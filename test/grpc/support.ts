@@ -109,11 +109,12 @@ export async function startNode(options: TestNodeOptions): Promise<TestNode> {
   );
   const others = new Map([...peers].filter(([member]) => member !== id));
   const transport = new GrpcTransport({ self: id, peers: others, handshaker: node.handshaker, log });
+  const snapshots = new Snapshots(node, storage.snapshots, (error) => storage.fail(error));
   const shared = { node, transport, clock: systemClock, log, onFatal };
   const peer = await startPeerListener({ ...shared, address: peerAddress, listener: node });
   const listener = await startClientListener({
     ...shared,
-    snapshots: new Snapshots(node, storage.snapshots, (error) => storage.fail(error)),
+    snapshots,
     addresses: [clientAddress],
     version: "0.0.0-test",
     limits: { maxConnections: 1_024, maxStreams: 4_096, ...limits, ...options.door },
@@ -128,6 +129,7 @@ export async function startNode(options: TestNodeOptions): Promise<TestNode> {
     node.stop();
     transport.close();
     await peer.close(200);
+    await snapshots.close();
     await storage.close();
   };
   return { id, node, storage, transport, listener, client, log, fatal, peerAddress, stop };

@@ -1135,7 +1135,8 @@ export declare const LogService: GenService<{
    * when there is a snapshot as new already, which is also what the retry of a stored one gets, with LOG_EPOCH_MISMATCH
    * when the entry's term is another here; OUT_OF_RANGE with COMPACTED when it isn't known any more;
    * RESOURCE_EXHAUSTED with OVERLOADED when two others are being stored, with DISK_LOW when there is no room; UNAVAILABLE
-   * with DRAINING; DATA_LOSS. Whatever fails leaves the snapshots as they were.
+   * with DRAINING; DATA_LOSS. What fails with one of these leaves the snapshots as they were; after any other failure it may
+   * have been stored.
    *
    * @generated from rpc raft.v1.LogService.PutSnapshot
    */
@@ -1148,7 +1149,8 @@ export declare const LogService: GenService<{
    * GetSnapshot streams the newest snapshot that this node has: a header, then the state in chunks, as many bytes as the
    * header says. A stream that ends with OK was whole, and equal to what was put.
    *
-   * Errors: NOT_FOUND with NO_SNAPSHOT when this node has none in an accepted format; UNAVAILABLE with DRAINING;
+   * Errors: INVALID_ARGUMENT for a bad format, or too many; NOT_FOUND with NO_SNAPSHOT when this node has none in an accepted
+   * one; RESOURCE_EXHAUSTED with OVERLOADED when sixteen others are reading, or nothing is read for a minute; UNAVAILABLE with DRAINING;
    * DATA_LOSS when what is stored is damaged: this node ends then, go on with any other.
    *
    * @generated from rpc raft.v1.LogService.GetSnapshot
