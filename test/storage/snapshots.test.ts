@@ -86,8 +86,9 @@ describe("the snapshots of a data directory", () => {
   it("that were replaced in the rows, and whose file a crash left, are swept away at the next start", async () => {
     for (const index of [10, 20]) await add(storage.snapshots, index, stateOf(index));
     await writeFile(path("5-1"), stateOf(5));
+    await writeFile(path("lost+found"), "somebody else's");
     await reopen();
-    expect(files()).toEqual(["10-1", "20-1"]);
+    expect(files()).toEqual(["10-1", "20-1", "lost+found"]);
   });
 
   it("can be read to the end while two newer ones come", async () => {

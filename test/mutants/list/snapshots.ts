@@ -69,9 +69,30 @@ export const snapshots: readonly Mutant[] = [
   {
     name: "what-a-crash-left-of-snapshots-stays",
     file: "src/storage/snapshot-files.ts",
-    find: "if (!known.has(name)) await rm(",
+    find: "if (OUR_NAMES.test(name) && !known.has(name)) await rm(",
     replace: 'if (name === "nothing") await rm(',
     caughtBy: ["test/storage/snapshots.test.ts"],
+  },
+  {
+    name: "what-others-put-beside-snapshots-is-removed",
+    file: "src/storage/snapshot-files.ts",
+    find: "if (OUR_NAMES.test(name) && !known.has(name)) await rm(",
+    replace: "if (!known.has(name)) await rm(",
+    caughtBy: ["test/storage/snapshots.test.ts"],
+  },
+  {
+    name: "a-stop-does-not-wait-for-uploads",
+    file: "src/node/snapshots.ts",
+    find: "if (this.#uploads === 0) return;",
+    replace: "if (this.#uploads < 10) return;",
+    caughtBy: ["test/node/snapshots.test.ts"],
+  },
+  {
+    name: "any-number-reads-a-snapshot",
+    file: "src/node/snapshots.ts",
+    find: 'if (this.#downloads >= MAX_DOWNLOADS) throw tooMany(MAX_DOWNLOADS, "read");',
+    replace: "",
+    caughtBy: ["test/grpc/snapshots.test.ts"],
   },
   {
     name: "only-the-newest-snapshot-is-kept",
