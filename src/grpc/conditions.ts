@@ -2,6 +2,7 @@ import type { ProposalConditions } from "../../gen/raft/v1/raft_pb.js";
 import type { Failure } from "../failure.ts";
 import { MAX_CLIENT_ID_BYTES } from "../frame/codec.ts";
 import { type Conditions, NO_CONDITIONS } from "../node/api.ts";
+import { refuseShortText } from "./short-text.ts";
 import { invalidArgument, sequenceFromWire, termFromWire, toWire, type Uint64 } from "./uint64.ts";
 
 interface Fields {
@@ -9,9 +10,6 @@ interface Fields {
   readonly sequence: Uint64;
   readonly expectedTerm: Uint64;
 }
-
-/** What the decoder puts in the place of bytes that are not UTF-8. */
-const REPLACEMENT = "\ufffd";
 
 /** With what a command is proposed. `path` is where the fields stand. Throws INVALID_ARGUMENT. */
 export function conditionsFromWire({ clientId, sequence, expectedTerm }: Fields, path = ""): Conditions {
@@ -27,11 +25,7 @@ export function conditionsFromWire({ clientId, sequence, expectedTerm }: Fields,
 
 function refuseClientId(clientId: string, field: string): Failure | undefined {
   if (clientId === "") return invalidArgument(field, "must be set with a sequence");
-  const length = Buffer.byteLength(clientId);
-  if (length > MAX_CLIENT_ID_BYTES) {
-    return invalidArgument(field, `must have at most ${MAX_CLIENT_ID_BYTES} bytes, has ${length}`);
-  }
-  return clientId.includes(REPLACEMENT) ? invalidArgument(field, "must be UTF-8, without U+FFFD") : undefined;
+  return refuseShortText(clientId, MAX_CLIENT_ID_BYTES, field);
 }
 
 export function conditionsToWire({ id, expectedTerm }: Conditions): Omit<ProposalConditions, "$typeName"> {

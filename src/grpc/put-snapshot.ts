@@ -6,7 +6,7 @@ import {
   type PutSnapshotResponse,
   PutSnapshotResponseSchema,
 } from "../../gen/raft/v1/log_pb.js";
-import { Failure } from "../failure.ts";
+import type { Failure } from "../failure.ts";
 import type { Snapshots, Upload } from "../node/snapshots.ts";
 import { type CallContext, StreamReader, wellFormed } from "./calls.ts";
 import type { Malformed } from "./definition.ts";
@@ -152,8 +152,9 @@ class PutSnapshotCall {
   }
 
   #expectPart(): void {
+    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      this.#giveUp(new Failure("INVALID_ARGUMENT", `the next part has to come within ${PART_TIMEOUT_MS} ms`));
+      this.#giveUp(invalidArgument("part", `the next one has to come within ${PART_TIMEOUT_MS} ms`));
     }, PART_TIMEOUT_MS);
   }
 }

@@ -4,7 +4,7 @@ import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type ClientWritableStream, type ServiceError, status } from "@grpc/grpc-js";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ClusterService } from "../../gen/raft/v1/cluster_pb.js";
 import {
   type GetSnapshotResponse,
@@ -42,6 +42,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  vi.restoreAllMocks();
   await one.stop();
   await removeFolder(folder);
 });
@@ -222,6 +223,18 @@ describe("a PutSnapshot that can't be stored", () => {
     expect((await get()).state).toEqual(STATE);
   });
 
+  it("as its next part doesn't come within a minute, is given up", async () => {
+    await propose(1);
+    hurry(60_000, 300);
+    const silent = new Put();
+    silent.write(header());
+    const error = await failureOf(silent.answer);
+    expect(error.code).toBe(status.INVALID_ARGUMENT);
+    expect(failureFrom(error)?.violations).toMatchObject([{ field: "part" }]);
+    await eventually(() => files().length === 0, "it is removed");
+    await put(parts(2, STATE));
+  });
+
   it("and can't even be removed, makes room for others all the same, and ends nothing", async () => {
     await propose(1);
     const [first, second] = [new Put(), new Put()];
@@ -293,10 +306,8 @@ describe("a GetSnapshot", () => {
   });
 
   it("is refused while sixteen others are under way, and not when one of them has ended", async () => {
-    await put(parts(1, Buffer.alloc(10 * MIB, "long")));
-    const stalled = Array.from({ length: 16 }, () =>
-      openServerStream(one.client, LogService.method.getSnapshot, {}).pause(),
-    );
+    await put(parts(1, Buffer.alloc(32 * MIB, "long")));
+    const stalled = Array.from({ length: 16 }, stalledReader);
     await Promise.all(stalled.map((stream) => new Promise((resolve) => stream.once("metadata", resolve))));
     const refused = await getFails([]);
     expect(refused.code).toBe(status.RESOURCE_EXHAUSTED);
@@ -310,7 +321,18 @@ describe("a GetSnapshot", () => {
       stream.cancel();
     }
     await sleep(300);
-    expect((await get()).state).toHaveLength(10 * MIB);
+    expect((await get()).state).toHaveLength(32 * MIB);
+  });
+
+  it("whose reader takes nothing for a minute is ended", async () => {
+    await put(parts(1, Buffer.alloc(32 * MIB, "long")));
+    hurry(60_000, 300);
+    const stalled = stalledReader();
+    await sleep(1_000);
+    const received = new Received(stalled);
+    stalled.resume();
+    const end = await received.end();
+    expect(failureFrom(end)).toMatchObject({ reason: "OVERLOADED" });
   });
 
   it("of a file that is gone fails with DATA_LOSS, and ends the node", async () => {
@@ -331,6 +353,19 @@ describe("a GetSnapshot", () => {
     expect(one.fatal).toMatchObject([{ kind: "damaged", message: expect.stringContaining("its SHA-256 differs") }]);
   });
 });
+
+/** grpc-js takes everything for a reader that never begins: this one begins, and goes no further. */
+function stalledReader() {
+  const stream = openServerStream(one.client, LogService.method.getSnapshot, {});
+  return stream.once("data", () => stream.pause());
+}
+
+/** From now on timers of so many milliseconds are shorter. */
+function hurry(ofMs: number, toMs: number): void {
+  const real = globalThis.setTimeout;
+  vi.spyOn(globalThis, "setTimeout").mockImplementation(((run: () => void, ms?: number) =>
+    real(run, ms === ofMs ? toMs : ms)) as typeof setTimeout);
+}
 
 /** One call of PutSnapshot. */
 class Put {

@@ -88,6 +88,20 @@ export const snapshots: readonly Mutant[] = [
     caughtBy: ["test/node/snapshots.test.ts"],
   },
   {
+    name: "an-upload-may-wait-for-its-next-part-for-ever",
+    file: "src/grpc/put-snapshot.ts",
+    find: "const PART_TIMEOUT_MS = 60_000;",
+    replace: "const PART_TIMEOUT_MS = 600_000;",
+    caughtBy: ["test/grpc/snapshots.test.ts"],
+  },
+  {
+    name: "a-reader-may-take-nothing-of-a-snapshot-for-ever",
+    file: "src/grpc/get-snapshot.ts",
+    find: "const READ_TIMEOUT_MS = 60_000;",
+    replace: "const READ_TIMEOUT_MS = 600_000;",
+    caughtBy: ["test/grpc/snapshots.test.ts"],
+  },
+  {
     name: "any-number-reads-a-snapshot",
     file: "src/node/snapshots.ts",
     find: 'if (this.#downloads >= MAX_DOWNLOADS) throw tooMany(MAX_DOWNLOADS, "read");',
