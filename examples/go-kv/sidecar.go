@@ -41,7 +41,7 @@ var (
 
 // With these reasons, and no others, a command is certainly not in the log.
 var notWritten = map[string]bool{
-	"NO_LEADER": true, "DRAINING": true, "NOT_APPENDED": true, "OVERLOADED": true, "DATA_LOSS": true,
+	"NO_LEADER": true, "DRAINING": true, "NOT_APPENDED": true, "OVERLOADED": true, "DISK_LOW": true, "DATA_LOSS": true,
 }
 
 // explain returns a failed call's reason, and how long to wait. Without the sidecar's ErrorInfo the reason is "":

@@ -17,7 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent / "stubs"))
 from raft.v1 import log_pb2, log_pb2_grpc  # noqa: E402  (made by setup.sh)
 
 # With these reasons, and no others, a command is certainly not in the log.
-NOT_WRITTEN = {"NO_LEADER", "DRAINING", "NOT_APPENDED", "OVERLOADED", "DATA_LOSS"}
+NOT_WRITTEN = {"NO_LEADER", "DRAINING", "NOT_APPENDED", "OVERLOADED", "DISK_LOW", "DATA_LOSS"}
 # One attempt at one node. Long enough for an election, short enough to leave a node that hangs.
 ATTEMPT_SECONDS = 3.0
 CHANNEL_OPTIONS = [

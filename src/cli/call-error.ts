@@ -12,7 +12,7 @@ const ADVICE: Partial<Record<Reason, string>> = {
   OVERLOADED: "Nothing was appended. Try again in a moment, with less at once.",
   DATA_LOSS: "This node's storage failed, and it ends; use another one. A retry is safe.",
   COMPACTED: "Start at the first retained index.",
-  DISK_LOW: "Nothing was stored. Free space on that node's disk.",
+  DISK_LOW: "Nothing was appended or stored. Free space on the leader's disk, or for a snapshot on this node's.",
   NO_SNAPSHOT: "An application stores one with PutSnapshot; each node has its own.",
   SNAPSHOT_AHEAD: "Ask the node whose ApplyStream delivered the entry, or wait until this one has it.",
   SNAPSHOT_OUTDATED: "If this was a retry, the first try has stored it.",

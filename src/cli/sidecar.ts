@@ -8,7 +8,7 @@ import type { Listener } from "../grpc/listener.ts";
 import { type ServerOptions, startClientListener, startPeerListener } from "../grpc/server.ts";
 import { GrpcTransport } from "../grpc/transport.ts";
 import { type HttpServer, startHttpServer } from "../http/server.ts";
-import type { StateEvent } from "../node/api.ts";
+import type { DiskStatus, StateEvent } from "../node/api.ts";
 import { Node } from "../node/node.ts";
 import { PIPELINE } from "../node/options.ts";
 import { Snapshots } from "../node/snapshots.ts";
@@ -56,9 +56,9 @@ export async function startSidecar(
   log: Logger,
   onFatal: (error: unknown) => void,
 ): Promise<Sidecar> {
-  const { id, clusterId, dataDir, initialCluster } = config;
+  const { id, clusterId, dataDir, initialCluster, minFreeBytes } = config;
   const bootstrapVoters = initialCluster.map((member) => member.id);
-  const storage = await openSqliteStorage({ dataDir, nodeId: id, clusterId, bootstrapVoters });
+  const storage = await openSqliteStorage({ dataDir, nodeId: id, clusterId, bootstrapVoters, minFreeBytes });
   let parts: Parts | undefined;
   let failing: Promise<void> | undefined;
   const node = startNode(config, storage, log, (error) => {
@@ -99,6 +99,7 @@ function startNode(config: ServeConfig, storage: Storage, log: Logger, onFatal: 
       random: (bound) => randomInt(bound),
       storage,
       onStateEvent: roleLogger(log),
+      onDiskEvent: (status) => logDisk(log, status),
       onFatal,
     },
   );
@@ -113,6 +114,11 @@ function roleLogger(log: Logger): (event: StateEvent) => void {
     last = line;
     log.info({ role, term, leader }, "role");
   };
+}
+
+function logDisk(log: Logger, { low, ...usage }: DiskStatus): void {
+  if (low) log.warn(usage, "the disk is nearly full: while this node leads it appends nothing new");
+  else log.info(usage, "the disk has room again");
 }
 
 async function startListeners(

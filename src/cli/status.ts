@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { type MemberView, SidecarClient } from "../grpc/client.ts";
+import type { DiskStatus } from "../node/api.ts";
 import { briefly, clusterUnreachable } from "./call-error.ts";
 import { ASK_TIMEOUT_MS, addressOption } from "./cluster.ts";
 import { type Format, formatOption, print, printJson, table } from "./output.ts";
@@ -18,7 +19,10 @@ interface Answer {
   readonly address: string;
   readonly ready: boolean;
   readonly notReadyReason: string;
+  readonly disk: DiskStatus | undefined;
 }
+
+const MIB = 1024 * 1024;
 
 export function statusCommand(): Command {
   return new Command("status")
@@ -97,10 +101,17 @@ function statusTable(nodes: readonly Row[]): string {
           ...[String(node.term), node.leader],
           ...[node.commit, node.applied, node.last].map(String),
           node.address,
-          node.ready ? "" : `not ready: ${node.notReadyReason}`,
+          [...(node.ready ? [] : [`not ready: ${node.notReadyReason}`]), ...cautions(node)].join("; "),
         ],
   );
   return table(head, rows);
+}
+
+/** What the node can serve with, and somebody should look at. */
+function cautions({ disk }: Answer): string[] {
+  if (disk?.low !== true) return [];
+  const [free, limit] = [disk.freeBytes, disk.limitBytes].map((bytes) => (bytes / MIB).toFixed(1));
+  return [`disk low: ${free} MiB free, ${limit} MiB are kept free; no proposals while it leads`];
 }
 
 function errorOf(node: Row): string {

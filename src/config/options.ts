@@ -1,5 +1,15 @@
 import { z } from "zod";
-import { address, clusterName, flag, initialCluster, nodeId, path, socketPath, wholeNumber } from "./schemas.ts";
+import {
+  address,
+  clusterName,
+  flag,
+  initialCluster,
+  nodeId,
+  path,
+  socketPath,
+  wholeNumber,
+  wholeNumberOrAuto,
+} from "./schemas.ts";
 
 type Unit = "ms" | "bytes" | "proposals" | "reads" | "connections" | "streams";
 
@@ -25,6 +35,9 @@ const MiB = 1024 * KiB;
  * A command travels in messages of at most 2 MiB, whose other fields need far less than 1 KiB.
  */
 export const MAX_COMMAND_BYTES = 2 * MiB - KiB;
+
+/** More than any disk has to keep free. */
+const MAX_FREE_BYTES = 1024 * 1024 * MiB;
 
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 
@@ -89,6 +102,17 @@ export const OPTIONS = {
   ),
   cacheBytes: measured("cache-bytes", 32 * MiB, MiB, 16_384 * MiB, "bytes", "Recent entries kept in memory"),
   proposalTimeoutMs: measured("proposal-timeout-ms", 5_000, 100, 600_000, "ms", "Longest wait of an appended proposal"),
+  minFreeBytes: {
+    ...option(
+      "min-free-bytes",
+      "N",
+      "auto",
+      wholeNumberOrAuto(0, MAX_FREE_BYTES, "bytes"),
+      "With less free on its disk a leader takes no proposals and a node no snapshots, " +
+        `0 to ${MAX_FREE_BYTES} bytes; 0 for never, auto for the smaller of 256 MiB and 5 % of the file system`,
+    ),
+    unit: "bytes",
+  },
   logLevel: option(
     "log-level",
     "LEVEL",

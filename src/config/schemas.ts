@@ -46,6 +46,12 @@ export function wholeNumber(min: number, max: number, unit: string) {
     .refine((value) => value >= min && value <= max, { error });
 }
 
+/** The same, or `auto`, which is undefined. */
+export function wholeNumberOrAuto(min: number, max: number, unit: string) {
+  const error = `must be auto, or a whole number of ${unit} from ${min} to ${max}`;
+  return z.union([z.literal("auto").transform(() => undefined), wholeNumber(min, max, unit)], { error });
+}
+
 /** `n1=host:port,n2=host:port`. Every part that is wrong is reported, not only the first. */
 export const initialCluster = z.string().transform((text, context): readonly InitialMember[] => {
   const members: InitialMember[] = [];

@@ -23,10 +23,12 @@ import {
   Role,
 } from "../../gen/raft/v1/log_pb.js";
 import { assert } from "../assert.ts";
+import type { DiskStatus } from "../node/api.ts";
 import type { ProposalId } from "../raft/types.ts";
 import { CallFailure } from "./call-failure.ts";
 import { conditionsToWire } from "./conditions.ts";
 import { methodDefinition } from "./definition.ts";
+import { fromDiskUsage } from "./disk-codec.ts";
 import { ProposalStream, type ProposalStreamEvents } from "./proposal-stream.ts";
 import {
   type NewSnapshot,
@@ -49,6 +51,8 @@ export interface NodeView {
   readonly last: number;
   readonly ready: boolean;
   readonly notReadyReason: string;
+  /** Undefined when the node doesn't say. */
+  readonly disk: DiskStatus | undefined;
 }
 
 export interface MemberView {
@@ -122,8 +126,9 @@ export class SidecarClient {
 
   async status(timeoutMs: number): Promise<NodeView> {
     const response = await this.#unary(ClusterService.method.getStatus, {}, timeoutMs);
-    assert(response.state !== undefined, "GetStatus answers with a state");
-    return { ...nodeView(response.state), ready: response.ready, notReadyReason: response.notReadyReason };
+    const { state, ready, notReadyReason, disk } = response;
+    assert(state !== undefined, "GetStatus answers with a state");
+    return { ...nodeView(state), ready, notReadyReason, disk: disk === undefined ? undefined : fromDiskUsage(disk) };
   }
 
   async members(timeoutMs: number): Promise<MemberView[]> {
@@ -249,7 +254,7 @@ function isServiceError(error: unknown): error is ServiceError {
   return error instanceof Error && "code" in error && "details" in error && "metadata" in error;
 }
 
-function nodeView(state: GetStateResponse): Omit<NodeView, "ready" | "notReadyReason"> {
+function nodeView(state: GetStateResponse): Omit<NodeView, "ready" | "notReadyReason" | "disk"> {
   return {
     id: state.id,
     role: ROLE_NAMES[state.role] ?? "unknown",

@@ -15,6 +15,7 @@ import type { NodeApi } from "../node/api.ts";
 import type { Snapshots } from "../node/snapshots.ts";
 import type { NodeId } from "../raft/types.ts";
 import { type CallContext, type UnaryHandler, unary } from "./calls.ts";
+import { toDiskUsage } from "./disk-codec.ts";
 import { readLog } from "./read-log.ts";
 import { toSnapshot } from "./snapshot-codec.ts";
 import { toGetStateResponse } from "./state.ts";
@@ -72,6 +73,7 @@ function getStatus(
         inFlight,
       })),
       ...(latest === undefined ? {} : { snapshot: toSnapshot(latest) }),
+      ...(status.disk === undefined ? {} : { disk: toDiskUsage(status.disk) }),
     });
     done(response);
   });

@@ -30,6 +30,11 @@ export function sequenceFromWire(value: Uint64, field: string): number {
   return numberFromWire(value, Number.MAX_SAFE_INTEGER, field);
 }
 
+/** A number of bytes from outside, 0 to 2^53 - 1. */
+export function bytesFromWire(value: Uint64, field: string): number {
+  return numberFromWire(value, Number.MAX_SAFE_INTEGER, field);
+}
+
 /** A safe integer from 0 as a uint64. */
 export function toWire(value: number): bigint {
   assert(Number.isSafeInteger(value) && value >= 0, `${value} is not a uint64`);

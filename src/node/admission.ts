@@ -10,6 +10,8 @@ export interface Leadership {
   /** Of its log. */
   readonly lastIndex: number;
   readonly sessions: Pick<Sessions, "find" | "onAppend">;
+  /** Why nothing is appended; undefined when it is. A retry of what the log holds already is answered all the same. */
+  readonly refusal: Failure | undefined;
 }
 
 /** What becomes of batches at the leader. */
@@ -29,8 +31,12 @@ export function admit(batches: readonly ProposalBatch[], leadership: Leadership)
   return { commands: admitting.commands, ids: admitting.ids, results };
 }
 
-/** Of commands without conditions every one is appended. */
-function admitAll(batches: readonly ProposalBatch[], { term, lastIndex }: Leadership): Admission {
+/** Of commands without conditions every one is appended, or none. */
+function admitAll(batches: readonly ProposalBatch[], { term, lastIndex, refusal }: Leadership): Admission {
+  if (refusal !== undefined) {
+    const result = { kind: "failed", failure: refusal } as const;
+    return { commands: [], ids: undefined, results: batches.map(() => ({ result, upTo: 0 })) };
+  }
   let last = lastIndex;
   const results = batches.map(({ commands }) => {
     const first = { index: last + 1, term };
@@ -63,13 +69,13 @@ class Admitting {
   }
 
   #outcomeOf(command: Uint8Array, { id, expectedTerm }: Conditions): CommandOutcome {
-    const { term } = this.#leadership;
+    const { term, refusal } = this.#leadership;
     const found = id === undefined ? undefined : this.#leadership.sessions.find(id);
     // An answered retry is as good in any term.
     if (found?.kind === "known") return { ...found.id, duplicate: true };
     if (found?.kind === "tooOld" && id !== undefined) return sequenceTooOld(id, found.above);
     if (expectedTerm !== 0 && expectedTerm !== term) return termChanged(expectedTerm, term);
-    return { ...this.#append(command, id), duplicate: false };
+    return refusal ?? { ...this.#append(command, id), duplicate: false };
   }
 
   #append(command: Uint8Array, id: ProposalId | undefined): EntryId {

@@ -1,5 +1,6 @@
 import type { Failure } from "../failure.ts";
 import type { EntryId, Frame, NodeId, ProposalId } from "../raft/types.ts";
+import type { DiskUsage } from "../storage/storage.ts";
 
 /** What the services need of a node. `Node` implements it. */
 export interface NodeApi {
@@ -106,6 +107,13 @@ export interface NodeStatus {
   readonly proposalsInFlight: number;
   /** On the leader, for each other member. */
   readonly peers: readonly PeerStatus[];
+  /** Undefined until it was measured. */
+  readonly disk: DiskStatus | undefined;
+}
+
+export interface DiskStatus extends DiskUsage {
+  /** Whether it is so full that the node appends nothing new while it leads. */
+  readonly low: boolean;
 }
 
 export interface PeerStatus {

@@ -1,10 +1,13 @@
 import { Failure } from "../failure.ts";
 import type { ProposalId } from "../raft/types.ts";
+import type { DiskUsage } from "../storage/storage.ts";
 
 /** Before a retry of what was refused because of load. */
 const OVERLOAD_RETRY_MS = 100;
 /** Before a retry where a new leader is to be expected: about one election. */
 const ELECTION_RETRY_MS = 500;
+/** Before a retry where somebody has to make room first. */
+const DISK_RETRY_MS = 1_000;
 
 export function noLeader(): Failure {
   return new Failure("NO_LEADER", "no leader is known; the command was not appended, a retry is safe", {
@@ -63,6 +66,14 @@ export function sequenceTooOld(id: ProposalId, above: number): Failure {
 
 export function stopped(): Failure {
   return new Failure("NOT_APPENDED", "an item before it failed and stop_on_error is set; nothing was appended");
+}
+
+export function diskLow({ freeBytes, limitBytes }: Pick<DiskUsage, "freeBytes" | "limitBytes">): Failure {
+  const free = `${freeBytes} bytes are free, and ${limitBytes} are kept free`;
+  return new Failure("DISK_LOW", `the leader's disk is nearly full: ${free}; nothing was appended`, {
+    metadata: { free_bytes: String(freeBytes), limit: String(limitBytes) },
+    retryAfterMs: DISK_RETRY_MS,
+  });
 }
 
 export function overloaded(what: string, limit: number): Failure {

@@ -19,11 +19,12 @@ import type {
 import { Applied } from "./applied.ts";
 import { CommitNews } from "./commit-news.ts";
 import { nodeState, peerStatuses, stateEvent } from "./describe.ts";
+import { DiskGuard } from "./disk-guard.ts";
 import { cannotGoOn, draining } from "./failures.ts";
 import type { Handshaker } from "./handshake.ts";
 import { logIdOf, readLog } from "./log-reader.ts";
 import { Members } from "./members.ts";
-import { MAX_DISK_TURNS, type NodeOptions, raftOptions } from "./options.ts";
+import { MAX_DISK_TURNS, maxCatchUpTicks, type NodeOptions, raftOptions } from "./options.ts";
 import type { NodePorts } from "./ports.ts";
 import { Readiness } from "./readiness.ts";
 import { Requests } from "./requests.ts";
@@ -51,6 +52,7 @@ export class Node implements NodeApi, TransportListener {
   readonly #readiness: Readiness;
   readonly #applied: Applied;
   readonly #commitNews: CommitNews;
+  readonly #diskGuard: DiskGuard;
   #transport: Transport | undefined;
   #inputs: Input[] = [];
   #isTurnDue = false;
@@ -67,14 +69,13 @@ export class Node implements NodeApi, TransportListener {
     const { clock, storage } = ports;
     this.#raft = new Raft(raftOptions(options, ports.random, encodeFrame), storage.recovered);
     const sessions = new Sessions(this.#raft, storage, options, () => this.#schedule());
-    this.#requests = new Requests(this.#raft, sessions, options, (delayMs) => {
+    this.#diskGuard = new DiskGuard(storage, ports.onDiskEvent);
+    this.#requests = new Requests(this.#raft, sessions, this.#diskGuard, options, (delayMs) => {
       clock.setTimer(delayMs, () => this.#schedule());
     });
     this.#applied = new Applied(this.#raft, () => this.#learnLogId());
     this.#commitNews = new CommitNews(this.#raft, clock, () => this.#schedule());
-    // After a pause a node first listens for a while before it concludes that everybody else is silent.
-    const maxCatchUpTicks = Math.max(1, Math.floor(this.#raft.options.electionTimeoutMinTicks / 4));
-    this.#ticker = new Ticker(clock, options.tickMs, maxCatchUpTicks, () => this.#schedule());
+    this.#ticker = new Ticker(clock, options.tickMs, maxCatchUpTicks(this.#raft.options), () => this.#schedule());
     this.#members = new Members(
       options,
       storage,
@@ -94,10 +95,7 @@ export class Node implements NodeApi, TransportListener {
     else this.#members.start();
   }
 
-  /**
-   * Accepts nothing new from now on, and calls `done` once everything pending has its answer. Replication goes on until
-   * `stop`.
-   */
+  /** Accepts nothing new, and calls `done` once all that is pending is answered. Replication goes on until `stop`. */
   drain(done: () => void): void {
     this.#isDraining = true;
     this.#onDrained = done;
@@ -148,6 +146,7 @@ export class Node implements NodeApi, TransportListener {
       notReadyReason: this.#refusal() !== undefined ? "it shuts down" : this.#readiness.notReadyReason(),
       proposalsInFlight: this.#requests.proposalsInFlight,
       peers: peerStatuses(this.#raft),
+      disk: this.#diskGuard.status,
     };
   }
 

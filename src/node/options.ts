@@ -77,6 +77,11 @@ export const MAX_FRAME_BYTES = 1024 * 1024;
 /** Frames that one disk turn takes. */
 export const MAX_FRAMES_PER_TURN = 4;
 
+/** After a pause a node first listens for a while before it concludes that everybody else is silent. */
+export function maxCatchUpTicks({ electionTimeoutMinTicks }: RaftOptions): number {
+  return Math.max(1, Math.floor(electionTimeoutMinTicks / 4));
+}
+
 export function raftOptions(
   options: NodeOptions,
   random: (bound: number) => number,

@@ -5,6 +5,7 @@ import type { ReadOutcome, Ready } from "../raft/ready.ts";
 import type { NodeId } from "../raft/types.ts";
 import { admit } from "./admission.ts";
 import type { ProposalBatch, ReadIndexResult } from "./api.ts";
+import type { DiskGuard } from "./disk-guard.ts";
 import { draining, notLeader } from "./failures.ts";
 import { toForward } from "./forwarding.ts";
 import { MAX_DISK_TURNS, MAX_FRAMES_PER_TURN, type NodeOptions } from "./options.ts";
@@ -23,6 +24,7 @@ export class Requests {
   readonly #proposals: Proposals;
   readonly #reads: Reads;
   readonly #sessions: Sessions;
+  readonly #diskGuard: Pick<DiskGuard, "refusal">;
   readonly #wake: (delayMs: number) => void;
   /** Where what was proposed to the core since the last Ready begins. */
   #stepped: number[] = [];
@@ -34,10 +36,17 @@ export class Requests {
   #ledTerm: number | undefined;
 
   /** `wake` is called when something waits that no input of the core will take along: a turn is due in so long. */
-  constructor(raft: Raft, sessions: Sessions, options: NodeOptions, wake: (delayMs: number) => void) {
+  constructor(
+    raft: Raft,
+    sessions: Sessions,
+    diskGuard: Pick<DiskGuard, "refusal">,
+    options: NodeOptions,
+    wake: (delayMs: number) => void,
+  ) {
     this.#wake = wake;
     this.#raft = raft;
     this.#sessions = sessions;
+    this.#diskGuard = diskGuard;
     this.#options = options;
     this.#proposals = new Proposals({
       maxProposals: options.maxProposals,
@@ -155,11 +164,12 @@ export class Requests {
 
   #proposeHere(nowMs: number): void {
     const { currentTerm: term, commitIndex, log } = this.#raft;
+    const { refusal } = this.#diskGuard;
     while (this.#stepped.length < MAX_FRAMES_PER_TURN) {
       const group = this.#proposals.takeGroup();
       if (group === undefined) return;
       const { lastIndex } = log;
-      const admission = admit(batchesOf(group), { term, lastIndex, sessions: this.#sessions });
+      const admission = admit(batchesOf(group), { term, lastIndex, sessions: this.#sessions, refusal });
       const { commands, ids } = admission;
       if (commands.length > 0) {
         this.#raft.step({ kind: "propose", commands, ids });

@@ -1,11 +1,11 @@
 import type { HardState } from "../raft/types.ts";
 import type { ErrorRecord } from "./error.ts";
 import type { DirectoryOwner } from "./identity.ts";
-import type { MemberRecord, ReadRange, Recovered, SessionCheckpoint, SnapshotRecord } from "./storage.ts";
+import type { DiskUsage, MemberRecord, ReadRange, Recovered, SessionCheckpoint, SnapshotRecord } from "./storage.ts";
 
 /**
  * What the main thread and the two workers say to each other. Each worker answers in the order it was asked, and ends
- * on `Close`; any reply can be `Failed` instead.
+ * on `Close`; any reply can be `Failed` instead. `Measured` answers nothing and may come between replies.
  */
 
 /** Given to a worker as its `workerData`. */
@@ -13,6 +13,8 @@ export interface WriterSetup {
   readonly directory: string;
   readonly file: string;
   readonly owner: DirectoryOwner;
+  /** As in `OpenOptions`. */
+  readonly minFreeBytes: number | undefined;
 }
 
 export interface ReaderSetup {
@@ -35,7 +37,12 @@ export type WriterRequest =
 
 export type WriterReply =
   /** The first reply. */
-  | { readonly kind: "opened"; readonly recovered: Recovered; readonly snapshots: readonly SnapshotRecord[] }
+  | {
+      readonly kind: "opened";
+      readonly recovered: Recovered;
+      readonly snapshots: readonly SnapshotRecord[];
+      readonly usage: DiskUsage;
+    }
   /** One more request is on the disk. `commits` counts transactions since the opening: one for each request. */
   | { readonly kind: "done"; readonly commits: number };
 
@@ -48,6 +55,12 @@ export type ReaderReply =
   | { readonly kind: "opened" }
   /** Packed, transferred. */
   | { readonly kind: "frames"; readonly frames: ArrayBuffer };
+
+/** How full the disk is by now. */
+export interface Measured {
+  readonly kind: "measured";
+  readonly usage: DiskUsage;
+}
 
 /** Ends the thread, after the requests before it. */
 export interface Close {

@@ -15,6 +15,11 @@ const DATABASE_FILE = "raft.db";
 export interface OpenOptions extends DirectoryOwner {
   /** Created where it is missing. One process at a time. */
   readonly dataDir: string;
+  /**
+   * With less than so much free the disk is low; 0 for never. Undefined for 256 MiB, or 5 % of a file system that is smaller
+   * than 5 GiB.
+   */
+  readonly minFreeBytes?: number | undefined;
 }
 
 /**
@@ -23,7 +28,7 @@ export interface OpenOptions extends DirectoryOwner {
  * when what it holds is not what was written.
  */
 export async function openSqliteStorage(options: OpenOptions): Promise<SqliteStorage> {
-  const { nodeId, clusterId, bootstrapVoters } = options;
+  const { nodeId, clusterId, bootstrapVoters, minFreeBytes } = options;
   const directory = prepareDirectory(options.dataDir);
   const lock = DirectoryLock.acquire(directory);
   const failure = new FailureLatch();
@@ -31,6 +36,7 @@ export async function openSqliteStorage(options: OpenOptions): Promise<SqliteSto
     directory,
     file: join(directory, DATABASE_FILE),
     owner: { nodeId, clusterId, bootstrapVoters },
+    minFreeBytes,
   };
   const threads: { close(): Promise<void> }[] = [];
   try {
@@ -50,9 +56,9 @@ export async function openSqliteStorage(options: OpenOptions): Promise<SqliteSto
       threads,
     );
     syncDirectory(directory);
-    const { recovered, snapshots } = reply;
-    const files = await SnapshotFiles.open(directory, snapshots);
-    return new SqliteStorage({ recovered, snapshots, files }, writer, reader, lock, failure);
+    const { recovered, snapshots, usage } = reply;
+    const files = await SnapshotFiles.open(directory, snapshots, minFreeBytes);
+    return new SqliteStorage({ recovered, snapshots, files, usage }, writer, reader, lock, failure);
   } catch (error) {
     await Promise.all(threads.map((thread) => thread.close()));
     lock.release();

@@ -27,17 +27,23 @@ export class DiskLowError extends Error {
  */
 export class SnapshotFiles {
   readonly #folder: string;
+  readonly #minFreeBytes: number | undefined;
   #created = 0;
 
-  private constructor(folder: string) {
+  private constructor(folder: string, minFreeBytes: number | undefined) {
     this.#folder = folder;
+    this.#minFreeBytes = minFreeBytes;
   }
 
   /**
    * The folder, made where it is missing, with the files of `snapshots` and no other of ours. Throws a StorageError when one of
-   * them is missing or of another size.
+   * them is missing or of another size. `minFreeBytes` as in `OpenOptions`.
    */
-  static async open(dataDir: string, snapshots: readonly SnapshotRecord[]): Promise<SnapshotFiles> {
+  static async open(
+    dataDir: string,
+    snapshots: readonly SnapshotRecord[],
+    minFreeBytes: number | undefined,
+  ): Promise<SnapshotFiles> {
     const folder = join(dataDir, FOLDER);
     await mkdir(folder, { recursive: true });
     await syncFolder(dataDir);
@@ -46,13 +52,13 @@ export class SnapshotFiles {
     for (const name of await readdir(folder)) {
       if (OUR_NAMES.test(name) && !known.has(name)) await rm(join(folder, name), { force: true });
     }
-    return new SnapshotFiles(folder);
+    return new SnapshotFiles(folder, minFreeBytes);
   }
 
   /** A new file, for a snapshot that is about to come. */
   async create(): Promise<SnapshotWriter> {
     this.#created++;
-    return SnapshotWriter.create(this.#folder, `${this.#created}${UNFINISHED}`);
+    return SnapshotWriter.create(this.#folder, `${this.#created}${UNFINISHED}`, this.#minFreeBytes);
   }
 
   /** Reads a snapshot from its begin. It stays readable when it is removed meanwhile. Throws a StorageError when it is gone. */
@@ -75,20 +81,22 @@ export class SnapshotWriter {
   readonly #folder: string;
   #path: string;
   readonly #file: FileHandle;
+  readonly #minFreeBytes: number | undefined;
   readonly #hash = createHash("sha256");
   #size = 0;
   #unsyncedBytes = 0;
   #bytesUntilLow = 0;
 
-  private constructor(folder: string, path: string, file: FileHandle) {
+  private constructor(folder: string, path: string, file: FileHandle, minFreeBytes: number | undefined) {
     this.#folder = folder;
     this.#path = path;
     this.#file = file;
+    this.#minFreeBytes = minFreeBytes;
   }
 
-  static async create(folder: string, name: string): Promise<SnapshotWriter> {
+  static async create(folder: string, name: string, minFreeBytes: number | undefined): Promise<SnapshotWriter> {
     const path = join(folder, name);
-    return new SnapshotWriter(folder, path, await open(path, "wx"));
+    return new SnapshotWriter(folder, path, await open(path, "wx"), minFreeBytes);
   }
 
   get size(): number {
@@ -98,7 +106,7 @@ export class SnapshotWriter {
   /** Throws a DiskLowError when the file system has no room for it. */
   async write(chunk: Uint8Array): Promise<void> {
     if (this.#bytesUntilLow < chunk.length) {
-      this.#bytesUntilLow = Math.min(SYNC_EVERY_BYTES, await bytesUntilLow(this.#folder));
+      this.#bytesUntilLow = Math.min(SYNC_EVERY_BYTES, await bytesUntilLow(this.#folder, this.#minFreeBytes));
       if (this.#bytesUntilLow < chunk.length) throw new DiskLowError("the file system is nearly full");
     }
     await writeWhole(this.#file, chunk);

@@ -6,6 +6,7 @@ import { packFrames, unpackFrames } from "./packed-frames.ts";
 import type { SnapshotFiles } from "./snapshot-files.ts";
 import { SnapshotStore } from "./snapshot-store.ts";
 import type {
+  DiskUsage,
   DiskWrite,
   MemberRecord,
   ReadRange,
@@ -52,6 +53,7 @@ export interface Found {
   readonly recovered: Recovered;
   readonly snapshots: readonly SnapshotRecord[];
   readonly files: SnapshotFiles;
+  readonly usage: DiskUsage;
 }
 
 /** A data directory in SQLite, and files beside it. Writes and reads run in threads of their own; callbacks run on the caller's. */
@@ -62,6 +64,8 @@ export class SqliteStorage implements Storage {
   readonly #reader: Reader;
   readonly #lock: DirectoryLock;
   readonly #failure: FailureLatch;
+  #usage: DiskUsage;
+  #onUsage: (usage: DiskUsage) => void = () => {};
   #commits = 0;
 
   constructor(found: Found, writer: Writer, reader: Reader, lock: DirectoryLock, failure: FailureLatch) {
@@ -73,6 +77,11 @@ export class SqliteStorage implements Storage {
     this.#reader = reader;
     this.#lock = lock;
     this.#failure = failure;
+    this.#usage = found.usage;
+    writer.onMeasured = (usage) => {
+      this.#usage = usage;
+      this.#onUsage(usage);
+    };
   }
 
   /** Transactions that the writer has committed since the opening, each with one sync of the WAL. */
@@ -87,6 +96,11 @@ export class SqliteStorage implements Storage {
 
   set onFailure(listener: (error: Error) => void) {
     this.#failure.listen(listener);
+  }
+
+  set onUsage(listener: (usage: DiskUsage) => void) {
+    this.#onUsage = listener;
+    listener(this.#usage);
   }
 
   write({ hardState, truncateFrom, frames }: DiskWrite, done: () => void): void {

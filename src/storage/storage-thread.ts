@@ -2,13 +2,16 @@ import { extname } from "node:path";
 import { Worker } from "node:worker_threads";
 import { assert } from "../assert.ts";
 import { fromErrorRecord, StorageError } from "./error.ts";
-import type { Close, Failed } from "./messages.ts";
+import type { Close, Failed, Measured } from "./messages.ts";
+import type { DiskUsage } from "./storage.ts";
 
 /**
  * The main thread's side of a storage worker: each request is answered once, in order, until the first failure; from
  * then on nothing is.
  */
 export class StorageThread<Request, Reply extends { readonly kind: string }> {
+  /** What the worker says of the disk without being asked. */
+  onMeasured: (usage: DiskUsage) => void = () => {};
   readonly #worker: Worker;
   readonly #exited: Promise<void>;
   readonly #waiting: ((reply: Reply) => void)[] = [];
@@ -23,7 +26,7 @@ export class StorageThread<Request, Reply extends { readonly kind: string }> {
     // The source is run as it is (.ts) or built (.js); a worker's file has the extension of this one.
     const url = new URL(`./${name}${extname(import.meta.url)}`, import.meta.url);
     this.#worker = new Worker(url, { name, workerData: setup });
-    this.#worker.on("message", (reply: Reply | Failed) => this.#onReply(reply));
+    this.#worker.on("message", (message: Reply | Failed | Measured) => this.#onMessage(message));
     this.#worker.on("error", (error) => this.#fail(new StorageError("failed", `${name} failed: ${error}`, error)));
     this.#exited = new Promise((resolve) => {
       this.#worker.on("exit", (code) => {
@@ -49,11 +52,12 @@ export class StorageThread<Request, Reply extends { readonly kind: string }> {
     await this.#exited;
   }
 
-  #onReply(reply: Reply | Failed): void {
-    if (isFailed(reply)) return this.#fail(fromErrorRecord(reply.error));
+  #onMessage(message: Reply | Failed | Measured): void {
+    if (isFailed(message)) return this.#fail(fromErrorRecord(message.error));
+    if (isMeasured(message)) return this.onMeasured(message.usage);
     const done = this.#waiting.shift();
     assert(done !== undefined, "a storage worker answers only what was asked");
-    if (!this.#failed) done(reply);
+    if (!this.#failed) done(message);
   }
 
   #fail(error: Error): void {
@@ -64,6 +68,10 @@ export class StorageThread<Request, Reply extends { readonly kind: string }> {
   }
 }
 
-function isFailed(reply: { readonly kind: string }): reply is Failed {
-  return reply.kind === "failed";
+function isFailed(message: { readonly kind: string }): message is Failed {
+  return message.kind === "failed";
+}
+
+function isMeasured(message: { readonly kind: string }): message is Measured {
+  return message.kind === "measured";
 }

@@ -34,8 +34,26 @@ export interface Storage {
    */
   onFailure: (error: Error) => void;
 
+  /**
+   * Called with what was measured of the disk: when it is set, twice a second, and after every MiB of the log that was
+   * written, before that is reported done.
+   */
+  onUsage: (usage: DiskUsage) => void;
+
   /** Ends after the writes in progress. */
   close(): Promise<void>;
+}
+
+/** How full the disk is, in bytes. */
+export interface DiskUsage {
+  /** What the log can still be written to: the free space of the file system, and the unused pages of the database. */
+  readonly freeBytes: number;
+  /** With less than that free the disk is low; 0 for never. */
+  readonly limitBytes: number;
+  /** Of the file system, in use or not. */
+  readonly totalBytes: number;
+  /** Of the database, without its unused pages. */
+  readonly usedBytes: number;
 }
 
 /** A part of the log that is durable when the read is asked for. */

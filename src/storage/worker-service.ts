@@ -1,7 +1,7 @@
 import { parentPort } from "node:worker_threads";
 import { assert } from "../assert.ts";
 import { toErrorRecord } from "./error.ts";
-import type { Close, Failed } from "./messages.ts";
+import type { Close, Failed, Measured } from "./messages.ts";
 
 /** What a storage worker does. */
 export interface WorkerService<Request> {
@@ -19,7 +19,10 @@ export type Attempt = (operation: () => void) => void;
  */
 export function runWorkerService<Request extends { readonly kind: string }, Reply>(
   doing: string,
-  open: (send: (reply: Reply, transfer?: readonly ArrayBuffer[]) => void, attempt: Attempt) => WorkerService<Request>,
+  open: (
+    send: (message: Reply | Measured, transfer?: readonly ArrayBuffer[]) => void,
+    attempt: Attempt,
+  ) => WorkerService<Request>,
 ): void {
   const port = parentPort;
   assert(port !== null, "a storage worker runs in a worker thread");
@@ -43,7 +46,7 @@ export function runWorkerService<Request extends { readonly kind: string }, Repl
     }
   });
   attempt(() => {
-    service = open((reply, transfer = []) => port.postMessage(reply, transfer), attempt);
+    service = open((message, transfer = []) => port.postMessage(message, transfer), attempt);
   });
 }
 

@@ -3,6 +3,7 @@ import { workerData } from "node:worker_threads";
 import type { Database } from "better-sqlite3";
 import { unreachable } from "../assert.ts";
 import { checkpoint, checkpointIfOverdue, openWriterConnection } from "./connection.ts";
+import { DiskGauge } from "./disk-space.ts";
 import { OpenFiles } from "./files.ts";
 import { markBootstrapped, writeMember } from "./identity.ts";
 import { LOCK_FILE } from "./lock.ts";
@@ -18,10 +19,13 @@ import { runWorkerService } from "./worker-service.ts";
 
 /** The thread with the only connection that writes. Each request is one transaction. */
 
-/** How often the files are looked for, and how far the mark may stay behind the entries that were written. */
+/** How often the files are looked for and the disk is measured, and how far the mark may stay behind what was written. */
 const GUARD_INTERVAL_MS = 500;
 
-const { directory, file, owner } = workerData as WriterSetup;
+/** After so much of the log the disk is measured at once: a fast log fills much within the interval. */
+const MEASURE_EVERY_BYTES = 1024 * 1024;
+
+const { directory, file, owner, minFreeBytes } = workerData as WriterSetup;
 
 runWorkerService<WriterRequest, WriterReply>(`writing ${file}`, (send, attempt) => {
   const found = HighWaterMark.open(directory);
@@ -37,6 +41,12 @@ runWorkerService<WriterRequest, WriterReply>(`writing ${file}`, (send, attempt) 
     checkpoint(db);
     mark.raise(writer.writes);
     const files = new OpenFiles([file, `${file}-wal`, join(directory, MARK_FILE), join(directory, LOCK_FILE)]);
+    const gauge = new DiskGauge(directory, db, minFreeBytes);
+    let unmeasuredBytes = 0;
+    const measure = (): void => {
+      unmeasuredBytes = 0;
+      send({ kind: "measured", usage: gauge.measure() });
+    };
     let synced = writer.writes;
     const guard = (): void =>
       attempt(() => {
@@ -44,9 +54,12 @@ runWorkerService<WriterRequest, WriterReply>(`writing ${file}`, (send, attempt) 
         mark.raise(synced);
         checkpointIfOverdue(db);
       });
-    const guarding = setInterval(guard, GUARD_INTERVAL_MS);
+    const guarding = setInterval(() => {
+      guard();
+      attempt(measure);
+    }, GUARD_INTERVAL_MS);
     let commits = 0;
-    send({ kind: "opened", recovered, snapshots });
+    send({ kind: "opened", recovered, snapshots, usage: gauge.measure() });
     return {
       handle: (request) => {
         execute(db, writer, request);
@@ -54,6 +67,9 @@ runWorkerService<WriterRequest, WriterReply>(`writing ${file}`, (send, attempt) 
         // Entries may wait for their mark. Votes are few, and worse to lose; so are the members that were met.
         if (request.kind !== "write" || request.hardState !== undefined) mark.raise(synced);
         commits++;
+        if (request.kind === "write") unmeasuredBytes += request.frames?.byteLength ?? 0;
+        // Before the write is reported done: what the node appends next it appends in the light of it.
+        if (unmeasuredBytes >= MEASURE_EVERY_BYTES) measure();
         send({ kind: "done", commits });
       },
       close: () => {

@@ -31,7 +31,8 @@ it.for<[string, boolean, (path: string) => SmallDisk | Promise<SmallDisk>, RegEx
   },
   async ([_title, isPossible, makeDisk, message], { skip }) => {
     skip(!isPossible, "no file system can be mounted here");
-    const cluster = await Cluster.create({ size: 3, stopped: true });
+    // Without a reserve: else the node would refuse what fills its disk while it leads.
+    const cluster = await Cluster.create({ size: 3, stopped: true, flags: ["--min-free-bytes", "0"] });
     const node = cluster.node("n1");
     const disk = await makeDisk(node.dataDir);
     await Promise.all(cluster.nodes.map((each) => each.start(each === node ? { wrapper: disk.wrapper } : {})));

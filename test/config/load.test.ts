@@ -102,6 +102,13 @@ describe("where options come from", () => {
     );
   });
 
+  it("leaves it to the disk how much of it is kept free, unless a number is given; 0 is one", () => {
+    expect(load().config.minFreeBytes).toBeUndefined();
+    expect(load({ minFreeBytes: "auto" }).config.minFreeBytes).toBeUndefined();
+    expect(load({ minFreeBytes: "0" }).config.minFreeBytes).toBe(0);
+    expect(load({ minFreeBytes: "1048576" }).config.minFreeBytes).toBe(1_048_576);
+  });
+
   it("follows the listeners and the id where other options aren't given", () => {
     const { config } = load({ id: "a", clientAddress: "127.0.0.1:1", peerAddress: "127.0.0.1:2" });
     expect(config).toMatchObject({
@@ -146,6 +153,8 @@ describe("what is refused", () => {
     ["maxProposalBytes", "1000", "at least --max-command-bytes (1048576)"],
     ["cacheBytes", "1", "1048576 to"],
     ["proposalTimeoutMs", "99", "100 to 600000"],
+    ["minFreeBytes", "-1", "auto, or a whole number of bytes from 0 to 1099511627776"],
+    ["minFreeBytes", "5 %", "auto, or a whole number of bytes"],
     ["logLevel", "loud", "fatal, error, warn, info, debug, trace, silent"],
   ] as const)("a wrong --%s, %j, with its name and what is right", (name, text, right) => {
     const problems = problemsOf({ [name]: text });

@@ -44,6 +44,9 @@ describe("ClusterService", () => {
     expect(response.logId).toHaveLength(16);
     expect(response.durableIndex).toBeGreaterThanOrEqual(index);
     expect(response.state?.commitIndex).toBeGreaterThanOrEqual(index);
+    expect(response.disk).toMatchObject({ low: false });
+    expect(response.disk?.usedBytes).toBeGreaterThan(0n);
+    expect(response.disk?.totalBytes).toBeGreaterThan(response.disk?.limitBytes ?? 0n);
   });
 
   it("ListMembers tells of this node, connected to itself", async () => {

@@ -105,7 +105,14 @@ export async function startNode(options: TestNodeOptions): Promise<TestNode> {
       ...PIPELINE,
       ...options.node,
     },
-    { clock: systemClock, random: (bound) => randomInt(bound), storage, onStateEvent: () => {}, onFatal },
+    {
+      clock: systemClock,
+      random: (bound) => randomInt(bound),
+      storage,
+      onStateEvent: () => {},
+      onDiskEvent: () => {},
+      onFatal,
+    },
   );
   const others = new Map([...peers].filter(([member]) => member !== id));
   const transport = new GrpcTransport({ self: id, peers: others, handshaker: node.handshaker, log });

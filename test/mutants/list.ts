@@ -2,6 +2,7 @@ import { campaigns } from "./list/campaigns.ts";
 import { commits } from "./list/commits.ts";
 import { durability } from "./list/durability.ts";
 import { followers } from "./list/followers.ts";
+import { lowDisks } from "./list/low-disks.ts";
 import { nodes } from "./list/nodes.ts";
 import { proposals } from "./list/proposals.ts";
 import { replication } from "./list/replication.ts";
@@ -24,6 +25,7 @@ export const mutants: readonly Mutant[] = [
   ...sessions,
   ...nodes,
   ...storage,
+  ...lowDisks,
   ...snapshots,
   ...subscribers,
   ...strangers,

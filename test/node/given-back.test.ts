@@ -17,6 +17,7 @@ function follower() {
     random: () => 30,
     storage,
     onStateEvent: () => {},
+    onDiskEvent: () => {},
     onFatal,
   });
   node.start(transport);

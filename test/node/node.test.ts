@@ -16,6 +16,7 @@ function startNode(recovered: Partial<Recovered> = {}, members: readonly string[
     random: () => 0,
     storage,
     onStateEvent: () => {},
+    onDiskEvent: () => {},
     onFatal: (error) => fatal.push(error),
   });
   node.start(transport);

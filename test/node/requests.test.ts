@@ -22,7 +22,13 @@ function leaderWithBatch() {
 
 function newRequests(raft: Raft): Requests {
   const options = nodeOptions();
-  return new Requests(raft, new Sessions(raft, new HeldStorage(), options, () => {}), options, () => {});
+  return new Requests(
+    raft,
+    new Sessions(raft, new HeldStorage(), options, () => {}),
+    { refusal: undefined },
+    options,
+    () => {},
+  );
 }
 
 function turn(raft: Raft, requests: Requests): TurnWrite | undefined {

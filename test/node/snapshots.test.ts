@@ -25,7 +25,7 @@ let term: number | undefined;
 beforeEach(async () => {
   folder = await makeFolder();
   rows = [];
-  const files = await SnapshotFiles.open(folder, []);
+  const files = await SnapshotFiles.open(folder, [], undefined);
   const store = new SnapshotStore([], files, (_snapshot, _dropUpTo, done) => void rows.push(done));
   damages = [];
   term = 1;

@@ -7,6 +7,7 @@ import type { ForwardOutcome, ForwardRequest, Transport } from "../../src/node/t
 import type { Message } from "../../src/raft/message.ts";
 import type { EntryId, Frame, NodeId } from "../../src/raft/types.ts";
 import type {
+  DiskUsage,
   DiskWrite,
   MemberRecord,
   ReadRange,
@@ -88,6 +89,7 @@ export class HeldStorage implements Storage {
   readonly members: MemberRecord[] = [];
   readonly checkpoints: SessionCheckpoint[] = [];
   onFailure: (error: Error) => void = () => {};
+  onUsage: (usage: DiskUsage) => void = () => {};
   #waiting: (() => void)[] = [];
 
   constructor(recovered: Partial<Recovered> = {}) {
@@ -139,6 +141,7 @@ export function onAppended(proposals: Proposals, group: Group, first: EntryId, n
     term: first.term,
     lastIndex: first.index - 1,
     sessions: { find: () => ({ kind: "new" }), onAppend: () => {} },
+    refusal: undefined,
   });
   proposals.onAdmitted(group, admission, first.term, first.index - 1, nowMs);
 }

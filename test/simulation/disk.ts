@@ -2,6 +2,7 @@ import { assert } from "../../src/assert.ts";
 import type { Frame } from "../../src/raft/types.ts";
 import { type NodeId, ZERO_ID } from "../../src/raft/types.ts";
 import type {
+  DiskUsage,
   DiskWrite,
   MemberRecord,
   ReadRange,
@@ -25,6 +26,8 @@ export interface DiskFaults {
   hungUntilMs: number;
   /** Writes fail until this time: no space is left. */
   fullUntilMs: number;
+  /** What is free of it, as it is measured. */
+  freeBytes: number;
   /** The next write fails: its sync returns an error. */
   failNext: boolean;
   /** The next read fails. */
@@ -33,6 +36,9 @@ export interface DiskFaults {
   keptByCrash: number | undefined;
 }
 
+export const TOTAL_BYTES = 20_000_000;
+export const LIMIT_BYTES = 1_000_000;
+
 export const HEALTHY_DISK: DiskFaults = {
   minWriteMs: 0.1,
   maxWriteMs: 0.3,
@@ -40,6 +46,7 @@ export const HEALTHY_DISK: DiskFaults = {
   maxLateMs: 0,
   hungUntilMs: 0,
   fullUntilMs: 0,
+  freeBytes: TOTAL_BYTES,
   failNext: false,
   failNextRead: false,
   keptByCrash: undefined,
@@ -94,6 +101,7 @@ export class OpenDirectory implements Storage {
   /** Does something as the process that has opened this, unless that has ended. */
   readonly #run: (task: () => void) => void;
   readonly #tell: (line: () => string) => void;
+  #onUsage: (usage: DiskUsage) => void = () => {};
   #waiting: Write[] = [];
   #busy = false;
   #saidMs = 0;
@@ -116,6 +124,17 @@ export class OpenDirectory implements Storage {
     this.#counters = counters;
     this.#run = run;
     this.#tell = tell;
+  }
+
+  set onUsage(listener: (usage: DiskUsage) => void) {
+    this.#onUsage = listener;
+    this.measure();
+  }
+
+  measure(): void {
+    const { freeBytes } = this.#faults;
+    const usedBytes = this.#directory.log.entries.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    this.#onUsage({ freeBytes, limitBytes: LIMIT_BYTES, totalBytes: TOTAL_BYTES, usedBytes });
   }
 
   write(write: DiskWrite, done: () => void): void {

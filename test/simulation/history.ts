@@ -32,7 +32,7 @@ export interface Operation {
 
 /** Reasons with which a proposal is certainly not in the log, and never will be. */
 export const NOT_APPENDED: ReadonlySet<string> = new Set([
-  ...["NO_LEADER", "NOT_APPENDED", "DRAINING", "OVERLOADED", "DATA_LOSS", "TERM_CHANGED"],
+  ...["NO_LEADER", "NOT_APPENDED", "DRAINING", "OVERLOADED", "DATA_LOSS", "TERM_CHANGED", "DISK_LOW"],
 ]);
 
 const ID_BYTES = 4;

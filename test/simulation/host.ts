@@ -4,6 +4,7 @@ import { Node } from "../../src/node/node.ts";
 import type { NodeOptions } from "../../src/node/options.ts";
 import type { Transport } from "../../src/node/transport.ts";
 import type { NodeId } from "../../src/raft/types.ts";
+import type { DiskUsage } from "../../src/storage/storage.ts";
 import { HostClock } from "./clock.ts";
 import { Directory, type DiskFaults, HEALTHY_DISK, InjectedDiskError, OpenDirectory } from "./disk.ts";
 import { encodeAsFrames } from "./frames.ts";
@@ -47,6 +48,12 @@ export class Host {
     this.clock = new HostClock(world.scheduler, 1_000_000 * (index + 1));
     this.directory = this.newDirectory();
     this.mounted = this.directory;
+  }
+
+  /** From now on so much is free on its disk. A process that runs hears of it. */
+  setFreeBytes(freeBytes: number): void {
+    this.diskFaults.freeBytes = freeBytes;
+    this.process?.measureDisk();
   }
 
   newDirectory(): Directory {
@@ -177,9 +184,14 @@ export class Process {
         set onFailure(onFailure: (error: Error) => void) {
           storage.onFailure = onFailure;
         },
+        set onUsage(onUsage: (usage: DiskUsage) => void) {
+          storage.onUsage = onUsage;
+        },
         close: () => storage.close(),
       },
       onStateEvent: ({ role, term }) => world.tell("state", host, () => `${host.id} is ${role} of term ${term}`),
+      onDiskEvent: ({ low }) =>
+        world.tell("low disk", host, () => `${host.id} has ${low ? "a low disk" : "room again"}`),
       onFatal: (error) => this.#onFatal(error),
     });
     this.seen = observed({
@@ -202,6 +214,10 @@ export class Process {
 
   get isAlive(): boolean {
     return this.#isAlive;
+  }
+
+  measureDisk(): void {
+    this.run(() => this.#storage.measure());
   }
 
   start(delayMs: number): void {

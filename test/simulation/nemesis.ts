@@ -57,6 +57,7 @@ export class Nemesis {
     Object.assign(network.faults, HEALTHY_NETWORK);
     for (const host of hosts) {
       Object.assign(host.diskFaults, HEALTHY_DISK, { hungUntilMs: nowMs });
+      host.setFreeBytes(HEALTHY_DISK.freeBytes);
       host.crashInTurn = 0;
       host.clock.setRate(1);
       host.acceptDials();

@@ -35,6 +35,7 @@ export const TROUBLES = [
   "fail a sync",
   "fail a read",
   "fill a disk",
+  "nearly fill a disk",
   "empty a directory",
   "stall a subscriber",
   "move a subscriber",

@@ -29,7 +29,7 @@ const EXPECTED = [
   ],
   ...["retries", "duplicates recognised", "session checkpoints", "batches stopped"],
   ...["NO_LEADER", "NOT_APPENDED", "OUTCOME_UNKNOWN", "OVERLOADED", "DRAINING"].map((reason) => `answers ${reason}`),
-  ...["TERM_CHANGED", "SEQUENCE_TOO_OLD"].map((reason) => `answers ${reason}`),
+  ...["TERM_CHANGED", "SEQUENCE_TOO_OLD", "DISK_LOW"].map((reason) => `answers ${reason}`),
 ];
 
 /** By how each was decided. */

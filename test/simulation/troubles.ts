@@ -1,4 +1,4 @@
-import { type DiskFaults, HEALTHY_DISK } from "./disk.ts";
+import { type DiskFaults, HEALTHY_DISK, LIMIT_BYTES } from "./disk.ts";
 import type { Host } from "./host.ts";
 import type { NetworkFaults } from "./network.ts";
 import type { Trouble } from "./plan.ts";
@@ -143,6 +143,13 @@ export const MAKE: Readonly<Record<Trouble, (scene: Scene) => boolean>> = {
   "fill a disk": ({ world, random, host }) => {
     host.diskFaults.fullUntilMs = world.nowMs + random.between(500, 5_000);
     return host.process !== undefined;
+  },
+  // It stays so over restarts, as a disk does.
+  "nearly fill a disk": ({ world, random, host, later }) => {
+    const full = random.chance(0.5) ? host : (world.leader?.host ?? host);
+    full.setFreeBytes(random.below(LIMIT_BYTES));
+    later(random.between(500, 5_000), () => full.setFreeBytes(HEALTHY_DISK.freeBytes));
+    return full.process !== undefined;
   },
   "empty a directory": ({ world, random, host }) => {
     const emptied = world.hosts.filter(({ directory, mounted }) => directory !== mounted).length;

@@ -117,6 +117,13 @@ export declare type GetStatusResponse = Message<"raft.v1.GetStatusResponse"> & {
    * @generated from field: raft.v1.Snapshot snapshot = 12;
    */
   snapshot?: Snapshot | undefined;
+
+  /**
+   * How full the disk with this node's data directory is.
+   *
+   * @generated from field: raft.v1.DiskUsage disk = 20;
+   */
+  disk?: DiskUsage | undefined;
 };
 
 /**
@@ -124,6 +131,56 @@ export declare type GetStatusResponse = Message<"raft.v1.GetStatusResponse"> & {
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export declare const GetStatusResponseSchema: GenMessage<GetStatusResponse>;
+
+/**
+ * DiskUsage is how full a disk is, as it was measured last: twice a second, while the disk doesn't hang.
+ *
+ * @generated from message raft.v1.DiskUsage
+ */
+export declare type DiskUsage = Message<"raft.v1.DiskUsage"> & {
+  /**
+   * What the log can still be written to, in bytes: the free space of the file system, and the unused pages of the
+   * database.
+   *
+   * @generated from field: uint64 free_bytes = 1;
+   */
+  freeBytes: bigint;
+
+  /**
+   * With less than that free the disk is low, in bytes. 0 means never.
+   *
+   * @generated from field: uint64 limit_bytes = 2;
+   */
+  limitBytes: bigint;
+
+  /**
+   * The size of the file system, in bytes, in use or not.
+   *
+   * @generated from field: uint64 total_bytes = 3;
+   */
+  totalBytes: bigint;
+
+  /**
+   * What the database holds, in bytes: its unused pages, its WAL and the snapshots not included.
+   *
+   * @generated from field: uint64 used_bytes = 4;
+   */
+  usedBytes: bigint;
+
+  /**
+   * Whether the disk is low: while this node leads, proposals are refused with DISK_LOW. It is so until an eighth of
+   * limit_bytes more than limit_bytes is free.
+   *
+   * @generated from field: bool low = 5;
+   */
+  low: boolean;
+};
+
+/**
+ * Describes the message raft.v1.DiskUsage.
+ * Use `create(DiskUsageSchema)` to create a new message.
+ */
+export declare const DiskUsageSchema: GenMessage<DiskUsage>;
 
 /**
  * PeerProgress is what the leader knows of one follower.

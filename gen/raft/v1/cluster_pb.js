@@ -12,7 +12,7 @@ import { file_raft_v1_log } from "./log_pb.js";
  * Describes the file raft/v1/cluster.proto.
  */
 export const file_raft_v1_cluster = /*@__PURE__*/
-  fileDesc("ChVyYWZ0L3YxL2NsdXN0ZXIucHJvdG8SB3JhZnQudjEiEgoQR2V0U3RhdHVzUmVxdWVzdCLcAgoRR2V0U3RhdHVzUmVzcG9uc2USEgoKY2x1c3Rlcl9pZBgBIAEoCRIOCgZsb2dfaWQYAiABKAwSKAoFc3RhdGUYAyABKAsyGS5yYWZ0LnYxLkdldFN0YXRlUmVzcG9uc2USFQoNZHVyYWJsZV9pbmRleBgEIAEoBBIPCgd2ZXJzaW9uGAUgASgJEikKBnVwdGltZRgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhINCgVyZWFkeRgHIAEoCBIYChBub3RfcmVhZHlfcmVhc29uGAggASgJEhsKE3Byb3Bvc2Fsc19pbl9mbGlnaHQYCSABKA0SFQoNYXBwbHlfc3RyZWFtcxgKIAEoDRIkCgVwZWVycxgLIAMoCzIVLnJhZnQudjEuUGVlclByb2dyZXNzEiMKCHNuYXBzaG90GAwgASgLMhEucmFmdC52MS5TbmFwc2hvdCJlCgxQZWVyUHJvZ3Jlc3MSCgoCaWQYASABKAkSEwoLbWF0Y2hfaW5kZXgYAiABKAQSEgoKbmV4dF9pbmRleBgDIAEoBBINCgVzdGF0ZRgEIAEoCRIRCglpbl9mbGlnaHQYBSABKA0iFAoSTGlzdE1lbWJlcnNSZXF1ZXN0IjcKE0xpc3RNZW1iZXJzUmVzcG9uc2USIAoHbWVtYmVycxgBIAMoCzIPLnJhZnQudjEuTWVtYmVyIpwBCgZNZW1iZXISCgoCaWQYASABKAkSIQoEcm9sZRgCIAEoDjITLnJhZnQudjEuTWVtYmVyUm9sZRIUCgxwZWVyX2FkZHJlc3MYAyABKAkSFgoOY2xpZW50X2FkZHJlc3MYBCABKAkSEwoLaW5jYXJuYXRpb24YBSABKAwSEQoJY29ubmVjdGVkGAYgASgIEg0KBWVycm9yGAcgASgJIjgKDlJlYWRMb2dSZXF1ZXN0EhMKC3N0YXJ0X2luZGV4GAEgASgEEhEKCWVuZF9pbmRleBgCIAEoBCJICg9SZWFkTG9nUmVzcG9uc2USFAoMY29tbWl0X2luZGV4GAEgASgEEh8KB2VudHJpZXMYAyADKAsyDi5yYWZ0LnYxLkVudHJ5KkAKCk1lbWJlclJvbGUSGwoXTUVNQkVSX1JPTEVfVU5TUEVDSUZJRUQQABIVChFNRU1CRVJfUk9MRV9WT1RFUhABMt4BCg5DbHVzdGVyU2VydmljZRJCCglHZXRTdGF0dXMSGS5yYWZ0LnYxLkdldFN0YXR1c1JlcXVlc3QaGi5yYWZ0LnYxLkdldFN0YXR1c1Jlc3BvbnNlEkgKC0xpc3RNZW1iZXJzEhsucmFmdC52MS5MaXN0TWVtYmVyc1JlcXVlc3QaHC5yYWZ0LnYxLkxpc3RNZW1iZXJzUmVzcG9uc2USPgoHUmVhZExvZxIXLnJhZnQudjEuUmVhZExvZ1JlcXVlc3QaGC5yYWZ0LnYxLlJlYWRMb2dSZXNwb25zZTABQjYKEWlvLnJhZnRzaWRlY2FyLnYxUAFaH3JhZnQtc2lkZWNhci9nZW4vcmFmdC92MTtyYWZ0djFiBnByb3RvMw", [file_google_protobuf_duration, file_raft_v1_log]);
+  fileDesc("ChVyYWZ0L3YxL2NsdXN0ZXIucHJvdG8SB3JhZnQudjEiEgoQR2V0U3RhdHVzUmVxdWVzdCL+AgoRR2V0U3RhdHVzUmVzcG9uc2USEgoKY2x1c3Rlcl9pZBgBIAEoCRIOCgZsb2dfaWQYAiABKAwSKAoFc3RhdGUYAyABKAsyGS5yYWZ0LnYxLkdldFN0YXRlUmVzcG9uc2USFQoNZHVyYWJsZV9pbmRleBgEIAEoBBIPCgd2ZXJzaW9uGAUgASgJEikKBnVwdGltZRgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhINCgVyZWFkeRgHIAEoCBIYChBub3RfcmVhZHlfcmVhc29uGAggASgJEhsKE3Byb3Bvc2Fsc19pbl9mbGlnaHQYCSABKA0SFQoNYXBwbHlfc3RyZWFtcxgKIAEoDRIkCgVwZWVycxgLIAMoCzIVLnJhZnQudjEuUGVlclByb2dyZXNzEiMKCHNuYXBzaG90GAwgASgLMhEucmFmdC52MS5TbmFwc2hvdBIgCgRkaXNrGBQgASgLMhIucmFmdC52MS5EaXNrVXNhZ2UiagoJRGlza1VzYWdlEhIKCmZyZWVfYnl0ZXMYASABKAQSEwoLbGltaXRfYnl0ZXMYAiABKAQSEwoLdG90YWxfYnl0ZXMYAyABKAQSEgoKdXNlZF9ieXRlcxgEIAEoBBILCgNsb3cYBSABKAgiZQoMUGVlclByb2dyZXNzEgoKAmlkGAEgASgJEhMKC21hdGNoX2luZGV4GAIgASgEEhIKCm5leHRfaW5kZXgYAyABKAQSDQoFc3RhdGUYBCABKAkSEQoJaW5fZmxpZ2h0GAUgASgNIhQKEkxpc3RNZW1iZXJzUmVxdWVzdCI3ChNMaXN0TWVtYmVyc1Jlc3BvbnNlEiAKB21lbWJlcnMYASADKAsyDy5yYWZ0LnYxLk1lbWJlciKcAQoGTWVtYmVyEgoKAmlkGAEgASgJEiEKBHJvbGUYAiABKA4yEy5yYWZ0LnYxLk1lbWJlclJvbGUSFAoMcGVlcl9hZGRyZXNzGAMgASgJEhYKDmNsaWVudF9hZGRyZXNzGAQgASgJEhMKC2luY2FybmF0aW9uGAUgASgMEhEKCWNvbm5lY3RlZBgGIAEoCBINCgVlcnJvchgHIAEoCSI4Cg5SZWFkTG9nUmVxdWVzdBITCgtzdGFydF9pbmRleBgBIAEoBBIRCgllbmRfaW5kZXgYAiABKAQiSAoPUmVhZExvZ1Jlc3BvbnNlEhQKDGNvbW1pdF9pbmRleBgBIAEoBBIfCgdlbnRyaWVzGAMgAygLMg4ucmFmdC52MS5FbnRyeSpACgpNZW1iZXJSb2xlEhsKF01FTUJFUl9ST0xFX1VOU1BFQ0lGSUVEEAASFQoRTUVNQkVSX1JPTEVfVk9URVIQATLeAQoOQ2x1c3RlclNlcnZpY2USQgoJR2V0U3RhdHVzEhkucmFmdC52MS5HZXRTdGF0dXNSZXF1ZXN0GhoucmFmdC52MS5HZXRTdGF0dXNSZXNwb25zZRJICgtMaXN0TWVtYmVycxIbLnJhZnQudjEuTGlzdE1lbWJlcnNSZXF1ZXN0GhwucmFmdC52MS5MaXN0TWVtYmVyc1Jlc3BvbnNlEj4KB1JlYWRMb2cSFy5yYWZ0LnYxLlJlYWRMb2dSZXF1ZXN0GhgucmFmdC52MS5SZWFkTG9nUmVzcG9uc2UwAUI2ChFpby5yYWZ0c2lkZWNhci52MVABWh9yYWZ0LXNpZGVjYXIvZ2VuL3JhZnQvdjE7cmFmdHYxYgZwcm90bzM", [file_google_protobuf_duration, file_raft_v1_log]);
 
 /**
  * Describes the message raft.v1.GetStatusRequest.
@@ -29,46 +29,53 @@ export const GetStatusResponseSchema = /*@__PURE__*/
   messageDesc(file_raft_v1_cluster, 1);
 
 /**
+ * Describes the message raft.v1.DiskUsage.
+ * Use `create(DiskUsageSchema)` to create a new message.
+ */
+export const DiskUsageSchema = /*@__PURE__*/
+  messageDesc(file_raft_v1_cluster, 2);
+
+/**
  * Describes the message raft.v1.PeerProgress.
  * Use `create(PeerProgressSchema)` to create a new message.
  */
 export const PeerProgressSchema = /*@__PURE__*/
-  messageDesc(file_raft_v1_cluster, 2);
+  messageDesc(file_raft_v1_cluster, 3);
 
 /**
  * Describes the message raft.v1.ListMembersRequest.
  * Use `create(ListMembersRequestSchema)` to create a new message.
  */
 export const ListMembersRequestSchema = /*@__PURE__*/
-  messageDesc(file_raft_v1_cluster, 3);
+  messageDesc(file_raft_v1_cluster, 4);
 
 /**
  * Describes the message raft.v1.ListMembersResponse.
  * Use `create(ListMembersResponseSchema)` to create a new message.
  */
 export const ListMembersResponseSchema = /*@__PURE__*/
-  messageDesc(file_raft_v1_cluster, 4);
+  messageDesc(file_raft_v1_cluster, 5);
 
 /**
  * Describes the message raft.v1.Member.
  * Use `create(MemberSchema)` to create a new message.
  */
 export const MemberSchema = /*@__PURE__*/
-  messageDesc(file_raft_v1_cluster, 5);
+  messageDesc(file_raft_v1_cluster, 6);
 
 /**
  * Describes the message raft.v1.ReadLogRequest.
  * Use `create(ReadLogRequestSchema)` to create a new message.
  */
 export const ReadLogRequestSchema = /*@__PURE__*/
-  messageDesc(file_raft_v1_cluster, 6);
+  messageDesc(file_raft_v1_cluster, 7);
 
 /**
  * Describes the message raft.v1.ReadLogResponse.
  * Use `create(ReadLogResponseSchema)` to create a new message.
  */
 export const ReadLogResponseSchema = /*@__PURE__*/
-  messageDesc(file_raft_v1_cluster, 7);
+  messageDesc(file_raft_v1_cluster, 8);
 
 /**
  * Describes the enum raft.v1.MemberRole.

@@ -1065,8 +1065,9 @@ export declare const LogService: GenService<{
    * Errors: INVALID_ARGUMENT for an empty or oversize command or a bad field; UNAVAILABLE with NO_LEADER, DRAINING or
    * NOT_APPENDED (the command is not in the log, a retry is safe); ABORTED with OUTCOME_UNKNOWN (it may or may not be
    * committed: retry with the same client_id and sequence, never without); RESOURCE_EXHAUSTED with OVERLOADED (not
-   * appended, retry after the given delay); FAILED_PRECONDITION with TERM_CHANGED (not appended, the term isn't
-   * expected_term); OUT_OF_RANGE with SEQUENCE_TOO_OLD (not appended now; whether it was before isn't known any more);
+   * appended, retry after the given delay) or DISK_LOW (not appended, the leader's disk is nearly full: a retry is safe,
+   * and of use once there is room); FAILED_PRECONDITION with TERM_CHANGED (not appended, the term isn't expected_term);
+   * OUT_OF_RANGE with SEQUENCE_TOO_OLD (not appended now; whether it was before isn't known any more);
    * DATA_LOSS (not appended, this node's storage failed and it ends, retry on another node).
    *
    * @generated from rpc raft.v1.LogService.Propose
