@@ -7,6 +7,8 @@ export interface CommittedLog {
   readonly logId: Uint8Array;
   /** True once the node shuts down. */
   readonly draining: boolean;
+  /** Whether the application shall put a snapshot, so that the log can be cut off. */
+  readonly snapshots: { readonly isWanted: boolean };
   state(): CommittedState;
   /** Undefined when the log does not hold the entry. */
   termAt(index: number): number | undefined;

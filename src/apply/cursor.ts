@@ -1,6 +1,8 @@
 import { Failure } from "../failure.ts";
 import type { Batch, BatchReader } from "./batch-reader.ts";
 import type { CommittedLog } from "./committed-log.ts";
+import { Handover, STALL_MS } from "./handover.ts";
+import type { SentSnapshot, SnapshotSource } from "./snapshot-source.ts";
 
 /** Where a subscriber starts, and what it saw before. */
 export interface Start {
@@ -10,6 +12,8 @@ export interface Start {
   readonly afterTerm: number;
   /** Of the log that it saw; empty when it doesn't say. */
   readonly logId: Uint8Array;
+  /** Of snapshots that it can restore; none for entries only. */
+  readonly formats: readonly string[];
 }
 
 /** Where a subscriber's frames go. */
@@ -20,26 +24,33 @@ export interface Sink {
   batch(encoded: Buffer): void;
   /** Everything to `index` was sent. */
   progress(index: number): void;
+  /** A snapshot follows, chunk by chunk, and replaces what the subscriber has. */
+  snapshot(snapshot: SentSnapshot): void;
+  chunk(bytes: Uint8Array): void;
   /** Nothing follows. Called at most once. */
-  end(failure: Failure): void;
+  end(failure: Error): void;
 }
 
 /** One subscriber's place in the log. At most one batch is being read for it, and none while its sink is not ready. */
 export class Cursor {
   readonly #log: CommittedLog;
   readonly #reader: BatchReader;
+  readonly #snapshots: SnapshotSource;
   readonly #sink: Sink;
   readonly #start: Start;
   /** The last index covered: sent, or applied by the subscriber before. */
   #position: number;
+  /** A snapshot that is being sent. */
+  #handover: Handover | undefined;
   #checked = false;
   #reading = false;
   #closed = false;
   #sentSinceTick = false;
 
-  constructor(log: CommittedLog, reader: BatchReader, start: Start, sink: Sink) {
+  constructor(log: CommittedLog, reader: BatchReader, snapshots: SnapshotSource, start: Start, sink: Sink) {
     this.#log = log;
     this.#reader = reader;
+    this.#snapshots = snapshots;
     this.#start = start;
     this.#position = start.afterIndex;
     this.#sink = sink;
@@ -52,9 +63,14 @@ export class Cursor {
         return this.#end(new Failure("DRAINING", "this node shuts down; subscribe on any other with the same index"));
       }
       if (this.#mustLearnLogId()) return;
-      const failure = this.#refusal();
+      const failure = this.#checked ? undefined : this.#mismatch();
       if (failure !== undefined) return this.#end(failure);
-      if (!this.#sink.ready || this.#position >= this.#log.state().applied) return;
+      if (!this.#sink.ready) return;
+      if (this.#handover !== undefined) return this.#handover.next();
+      const { first, applied } = this.#log.state();
+      // Where the log begins later than what is applied, it is being replaced by a snapshot.
+      if (this.#position >= applied || first > applied + 1) return;
+      if (this.#position + 1 < first) return this.#handOver(first);
       this.#readNext();
     }
   }
@@ -62,13 +78,42 @@ export class Cursor {
   /** A while has passed: an idle stream says how far it is. */
   tick(): void {
     this.wake();
-    if (!this.#closed && !this.#sentSinceTick && this.#sink.ready) this.#sink.progress(this.#position);
+    const isDue = !this.#sentSinceTick || this.#log.snapshots.isWanted;
+    const canSend = !this.#closed && this.#handover === undefined && this.#sink.ready;
+    if (isDue && canSend) this.#sink.progress(this.#position);
     this.#sentSinceTick = false;
+  }
+
+  /** Ends a hand-over of which the subscriber takes nothing: it would keep the log from being cut off for ever. */
+  endStalled(nowMs: number): void {
+    if (this.#handover?.isStalled(nowMs) !== true) return;
+    this.#end(
+      new Failure("OVERLOADED", `nothing of the snapshot was read for ${STALL_MS} ms`, { retryAfterMs: 1_000 }),
+    );
   }
 
   /** The subscriber has left. */
   close(): void {
     this.#closed = true;
+    this.#handover?.close();
+  }
+
+  /** What follows is gone here: a snapshot stands for it. */
+  #handOver(first: number): void {
+    const { formats } = this.#start;
+    const snapshot = formats.length === 0 ? undefined : this.#snapshots.find(formats, first - 1);
+    if (snapshot === undefined) return this.#end(this.#compacted(first));
+    this.#handover = new Handover(this.#snapshots, snapshot, {
+      chunk: (bytes) => this.#sink.chunk(bytes),
+      onReady: () => this.wake(),
+      onEnd: (failure) => {
+        this.#handover = undefined;
+        if (failure !== undefined) return this.#end(failure);
+        this.#position = snapshot.last.index;
+        this.wake();
+      },
+    });
+    this.#sink.snapshot(snapshot);
   }
 
   #readNext(): void {
@@ -77,8 +122,10 @@ export class Cursor {
     this.#reader.read(this.#position, (result) => {
       this.#reading = false;
       if (this.#closed) return;
-      if (result instanceof Failure) this.#end(result);
-      else this.#deliver(result);
+      // The log may have been cut off meanwhile: then there is a snapshot, or another reason to end.
+      const isCut = result instanceof Failure && result.reason === "COMPACTED";
+      if (!(result instanceof Failure)) this.#deliver(result);
+      else if (!isCut) this.#end(result);
       // Called back at once: `wake` goes on in its loop.
       if (returned) this.wake();
     });
@@ -92,8 +139,8 @@ export class Cursor {
     else this.#sink.batch(batch.encoded);
   }
 
-  #end(failure: Failure): void {
-    this.#closed = true;
+  #end(failure: Error): void {
+    this.close();
     this.#sink.end(failure);
   }
 
@@ -102,39 +149,46 @@ export class Cursor {
     return this.#start.logId.length > 0 && this.#log.logId.length === 0;
   }
 
-  /** Why this subscriber can't go on from where it is. */
-  #refusal(): Failure | undefined {
-    if (!this.#checked) {
-      const mismatch = this.#mismatch();
-      if (mismatch !== undefined) return mismatch;
-    }
-    const { first } = this.#log.state();
-    if (this.#position + 1 >= first) return undefined;
+  #compacted(first: number): Failure {
+    const { formats } = this.#start;
+    const found = this.#snapshots.find([], first - 1);
+    const offered = found === undefined ? "" : `, and the newest snapshot is in the format ${found.format}`;
+    const wanted = formats.length === 0 ? "no format of snapshots is" : `of snapshots only ${formats.join(", ")} are`;
     return new Failure(
       "COMPACTED",
-      `the log starts at index ${first}, after_index ${this.#position} is below it: ` +
-        "bring the application to a later state, for instance from another copy of it, and subscribe from there",
-      { metadata: { first_index: String(first), after_index: String(this.#position) } },
+      `the log starts at index ${first}, and what follows after_index ${this.#position} is gone${offered}; ${wanted} in ` +
+        "snapshot_formats. Name its format there, or bring the application to a later state, and subscribe again",
+      {
+        metadata: {
+          first_index: String(first),
+          after_index: String(this.#position),
+          ...(found === undefined ? {} : { snapshot_index: String(found.last.index), snapshot_format: found.format }),
+        },
+      },
     );
   }
 
-  /** Whether the subscriber's state comes from another log. The entry can be looked at only once it is here. */
   #mismatch(): Failure | undefined {
-    const { afterIndex, afterTerm, logId } = this.#start;
-    const ownLogId = this.#log.logId;
-    if (logId.length > 0 && Buffer.compare(logId, ownLogId) !== 0) {
-      return epochMismatch("the log is another", { log_id: hex(ownLogId), requested_log_id: hex(logId) });
-    }
-    if (this.#log.state().applied < afterIndex) return undefined;
-    this.#checked = true;
-    const term = afterTerm === 0 ? undefined : this.#log.termAt(afterIndex);
-    if (term === undefined || term === afterTerm) return undefined;
-    return epochMismatch(`the entry at index ${afterIndex} has another term`, {
-      index: String(afterIndex),
-      term: String(term),
-      requested_term: String(afterTerm),
-    });
+    const failure = mismatchOf(this.#log, this.#start);
+    if (this.#log.state().applied >= this.#start.afterIndex) this.#checked = true;
+    return failure;
   }
+}
+
+/** Whether a subscriber's state comes from another log, as far as this node knows: the entry is looked at once it is here. */
+export function mismatchOf(log: CommittedLog, { afterIndex, afterTerm, logId }: Start): Failure | undefined {
+  const ownLogId = log.logId;
+  if (logId.length > 0 && ownLogId.length > 0 && Buffer.compare(logId, ownLogId) !== 0) {
+    return epochMismatch("the log is another", { log_id: hex(ownLogId), requested_log_id: hex(logId) });
+  }
+  if (log.state().applied < afterIndex) return undefined;
+  const term = afterTerm === 0 ? undefined : log.termAt(afterIndex);
+  if (term === undefined || term === afterTerm) return undefined;
+  return epochMismatch(`the entry at index ${afterIndex} has another term`, {
+    index: String(afterIndex),
+    term: String(term),
+    requested_term: String(afterTerm),
+  });
 }
 
 function epochMismatch(what: string, metadata: Record<string, string>): Failure {

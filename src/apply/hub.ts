@@ -3,10 +3,12 @@ import { Failure } from "../failure.ts";
 import { BatchReader, type EncodeBatch } from "./batch-reader.ts";
 import type { CommittedLog } from "./committed-log.ts";
 import { Cursor, type Sink, type Start } from "./cursor.ts";
+import type { SnapshotSource } from "./snapshot-source.ts";
 
 export interface HubOptions {
   readonly log: CommittedLog;
   readonly encode: EncodeBatch;
+  readonly snapshots: SnapshotSource;
   readonly clock: Clock;
   /** How many subscribers are served at a time. */
   readonly maxSubscribers: number;
@@ -48,7 +50,7 @@ export class ApplyHub {
 
   /** Takes a subscriber. Its `wake` starts the delivery; `remove` ends it. */
   add(start: Start, sink: Sink): Cursor {
-    const cursor = new Cursor(this.#options.log, this.#reader, start, sink);
+    const cursor = new Cursor(this.#options.log, this.#reader, this.#options.snapshots, start, sink);
     this.#cursors.add(cursor);
     return cursor;
   }
@@ -67,7 +69,10 @@ export class ApplyHub {
   #tickRegularly(): void {
     this.#cancelTick = this.#options.clock.setTimer(this.#options.progressIntervalMs, () => {
       this.#tickRegularly();
-      for (const cursor of this.#cursors) cursor.tick();
+      for (const cursor of this.#cursors) {
+        cursor.tick();
+        cursor.endStalled(this.#options.clock.nowMs());
+      }
     });
   }
 }

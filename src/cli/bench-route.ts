@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { NodeView, SidecarClient } from "../grpc/client.ts";
+import type { SidecarClient } from "../grpc/client.ts";
+import type { NodeView } from "../grpc/views.ts";
 import { type Lane, type LaneEvents, movesOn } from "./bench-lane.ts";
 import type { Answer, Outlet } from "./bench-load.ts";
 import { connect } from "./cluster.ts";

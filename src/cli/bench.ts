@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { Command } from "commander";
 import { systemClock } from "../clock.ts";
-import type { NodeView } from "../grpc/client.ts";
+import type { NodeView } from "../grpc/views.ts";
 import { StreamLane, UnaryLane } from "./bench-lane.ts";
 import { Load } from "./bench-load.ts";
 import { addBenchOptions, type BenchOptions, type BenchPlan, planOf } from "./bench-options.ts";

@@ -1,6 +1,7 @@
 import { InvalidArgumentError, Option } from "commander";
 import { parseAddress } from "../config/address.ts";
-import { type NodeView, SidecarClient } from "../grpc/client.ts";
+import { SidecarClient } from "../grpc/client.ts";
+import type { NodeView } from "../grpc/views.ts";
 import { briefly, callFailed, clusterUnreachable } from "./call-error.ts";
 
 /** How long one node gets to answer a question about itself. */

@@ -1,4 +1,4 @@
-import type { EntryView } from "../grpc/client.ts";
+import type { EntryView } from "../grpc/views.ts";
 import { type Format, print, printable, printJson } from "./output.ts";
 
 /**

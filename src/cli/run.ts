@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { benchCommand } from "./bench.ts";
+import { compactCommand } from "./compact.ts";
 import { configCommand } from "./config.ts";
 import { devCommand } from "./dev.ts";
 import { EXIT, type ExitCode } from "./exit.ts";
@@ -11,6 +12,8 @@ import { serveCommand } from "./serve.ts";
 import { snapshotCommand } from "./snapshot.ts";
 import { statusCommand } from "./status.ts";
 import { subscribeCommand } from "./subscribe.ts";
+import { subscribersCommand } from "./subscribers.ts";
+import { verifyCommand } from "./verify.ts";
 import { VERSION } from "./version.ts";
 
 const EXAMPLES = `
@@ -48,6 +51,9 @@ function program(): Command {
     proposeCommand(),
     subscribeCommand(),
     snapshotCommand(),
+    subscribersCommand(),
+    compactCommand(),
+    verifyCommand(),
     benchCommand(),
     configCommand(),
   ];

@@ -11,7 +11,8 @@ import { type HttpServer, startHttpServer } from "../http/server.ts";
 import type { DiskStatus, StateEvent } from "../node/api.ts";
 import { Node } from "../node/node.ts";
 import { PIPELINE } from "../node/options.ts";
-import { Snapshots } from "../node/snapshots.ts";
+import type { RetentionStatus } from "../node/retention.ts";
+import { SnapshotTransfers } from "../node/snapshot-transfers.ts";
 import { StorageError } from "../storage/error.ts";
 import { openSqliteStorage } from "../storage/open.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -38,7 +39,7 @@ export interface Sidecar {
 
 interface Parts {
   readonly storage: Storage;
-  readonly snapshots: Snapshots;
+  readonly snapshots: SnapshotTransfers;
   readonly node: Node;
   readonly transport: GrpcTransport;
   readonly client: Listener;
@@ -69,8 +70,9 @@ export async function startSidecar(
   const peers = new Map(
     initialCluster.filter((member) => member.id !== id).map((member) => [member.id, member.peerAddress]),
   );
-  const transport = new GrpcTransport({ self: id, peers, handshaker: node.handshaker, log });
-  const snapshots = new Snapshots(node, storage.snapshots, (error) => storage.fail(error));
+  const snapshots = new SnapshotTransfers(node, storage.snapshotFiles, (error) => storage.fail(error));
+  const { snapshotRate } = config;
+  const transport = new GrpcTransport({ self: id, peers, handshaker: node.handshaker, snapshots, snapshotRate, log });
   const listeners = await startListeners(config, { node, transport, clock: systemClock, log, onFatal }, snapshots);
   transport.start(node);
   node.start(transport);
@@ -99,10 +101,22 @@ function startNode(config: ServeConfig, storage: Storage, log: Logger, onFatal: 
       random: (bound) => randomInt(bound),
       storage,
       onStateEvent: roleLogger(log),
+      onInstall: ({ from, index, failure }) => {
+        if (failure === undefined) log.info({ from, index }, "took over a snapshot");
+        else log.warn({ from, index, detail: failure.message }, "could not take over a snapshot");
+      },
       onDiskEvent: (status) => logDisk(log, status),
+      onRetentionEvent: (status) => logRetention(log, status),
       onFatal,
     },
   );
+}
+
+/** Says so before the policy acts, when it does, and when all is well again. */
+function logRetention(log: Logger, { level, slowest, ...numbers }: RetentionStatus): void {
+  const fields = { subscriber: slowest, level, ...numbers };
+  if (level === "well") log.info(fields, "the log keeps enough for all durable subscribers again");
+  else log.warn(fields, "a durable subscriber needs more of the log than is to be kept, or soon will");
 }
 
 /** Writes a line for each change of role, term or leader; a leader's address that becomes known is none. */
@@ -124,7 +138,7 @@ function logDisk(log: Logger, { low, ...usage }: DiskStatus): void {
 async function startListeners(
   config: ServeConfig,
   shared: ServerOptions & { readonly node: Node },
-  snapshots: Snapshots,
+  snapshots: SnapshotTransfers,
 ): Promise<Pick<Parts, "client" | "peer" | "http">> {
   const { clientAddress, clientSocket, peerAddress, httpAddress } = config;
   const { node } = shared;

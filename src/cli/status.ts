@@ -1,5 +1,6 @@
 import { Command } from "commander";
-import { type MemberView, SidecarClient } from "../grpc/client.ts";
+import { SidecarClient } from "../grpc/client.ts";
+import type { MemberView, PullView, RetentionView } from "../grpc/views.ts";
 import type { DiskStatus } from "../node/api.ts";
 import { briefly, clusterUnreachable } from "./call-error.ts";
 import { ASK_TIMEOUT_MS, addressOption } from "./cluster.ts";
@@ -13,6 +14,10 @@ interface Answer {
   readonly role: string;
   readonly term: number;
   readonly leader: string;
+  readonly first: number;
+  readonly snapshot: number;
+  readonly pull: PullView | undefined;
+  readonly retention: RetentionView | undefined;
   readonly commit: number;
   readonly applied: number;
   readonly last: number;
@@ -34,8 +39,9 @@ export function statusCommand(): Command {
     .addHelpText(
       "after",
       `
-Columns: commit is the last index known to be on a majority, applied the last that this node can deliver, last the end
-of its log.
+Columns: first is the first entry that a node still has, snapshot the last entry that its newest snapshot stands for (0 for
+none), commit the last index known to be on a majority, applied the last that this node can deliver, last the end of its
+log.
 
 Examples:
   raft-sidecar status
@@ -91,15 +97,15 @@ function nameFailed(row: Row, members: readonly MemberView[]): Row {
 }
 
 function statusTable(nodes: readonly Row[]): string {
-  const head = ["ID", "ROLE", "TERM", "LEADER", "COMMIT", "APPLIED", "LAST", "ADDRESS", ""];
+  const head = ["ID", "ROLE", "TERM", "LEADER", "FIRST", "SNAPSHOT", "COMMIT", "APPLIED", "LAST", "ADDRESS", ""];
   const rows = nodes.map((node) =>
     "error" in node
-      ? [node.id, "-", "-", "-", "-", "-", "-", node.address, node.error]
+      ? [node.id, ...Array.from({ length: 8 }, () => "-"), node.address, node.error]
       : [
           node.id,
           node.role,
           ...[String(node.term), node.leader],
-          ...[node.commit, node.applied, node.last].map(String),
+          ...[node.first, node.snapshot, node.commit, node.applied, node.last].map(String),
           node.address,
           [...(node.ready ? [] : [`not ready: ${node.notReadyReason}`]), ...cautions(node)].join("; "),
         ],
@@ -108,7 +114,25 @@ function statusTable(nodes: readonly Row[]): string {
 }
 
 /** What the node can serve with, and somebody should look at. */
-function cautions({ disk }: Answer): string[] {
+function cautions(answer: Answer): string[] {
+  return [...diskCautions(answer), ...pullCautions(answer), ...retentionCautions(answer)];
+}
+
+function retentionCautions({ retention }: Answer): string[] {
+  if (retention === undefined || retention.level === "well") return [];
+  const { subscriber, lag, level, policy } = retention;
+  return [
+    `the log keeps ${lag} entries for ${subscriber}, ${level === "over" ? "too many" : "nearly too many"}: ${policy}`,
+  ];
+}
+
+function pullCautions({ pull }: Answer): string[] {
+  if (pull === undefined) return [];
+  const share = pull.total === 0 ? "" : `, ${Math.floor((100 * pull.received) / pull.total)} %`;
+  return [`pulls the snapshot at ${pull.index} from ${pull.from}${share}`];
+}
+
+function diskCautions({ disk }: Answer): string[] {
   if (disk?.low !== true) return [];
   const [free, limit] = [disk.freeBytes, disk.limitBytes].map((bytes) => (bytes / MIB).toFixed(1));
   return [`disk low: ${free} MiB free, ${limit} MiB are kept free; no proposals while it leads`];

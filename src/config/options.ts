@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { RETENTION_POLICIES } from "../node/retention.ts";
 import {
   address,
   clusterName,
@@ -11,7 +12,7 @@ import {
   wholeNumberOrAuto,
 } from "./schemas.ts";
 
-type Unit = "ms" | "bytes" | "proposals" | "reads" | "connections" | "streams";
+type Unit = "ms" | "bytes" | "bytes/s" | "entries" | "proposals" | "reads" | "connections" | "streams";
 
 /** One option of `serve`, whatever it is set by. */
 export interface Option<T = unknown> {
@@ -101,6 +102,61 @@ export const OPTIONS = {
     "Streams on the client listener; one connection may have half",
   ),
   cacheBytes: measured("cache-bytes", 32 * MiB, MiB, 16_384 * MiB, "bytes", "Recent entries kept in memory"),
+  snapshotEntries: measured(
+    "snapshot-entries",
+    100_000,
+    1,
+    1_000_000_000,
+    "entries",
+    "After so many the application is asked for another snapshot",
+  ),
+  snapshotBytes: measured(
+    "snapshot-bytes",
+    256 * MiB,
+    MiB,
+    1024 * 1024 * MiB,
+    "bytes",
+    "The same, in bytes of the log",
+  ),
+  retainEntries: measured(
+    "retain-entries",
+    100_000_000,
+    1,
+    1_000_000_000_000,
+    "entries",
+    "What the log keeps at most for the slowest durable subscriber",
+  ),
+  retainBytes: measured(
+    "retain-bytes",
+    16 * 1024 * MiB,
+    MiB,
+    1024 * 1024 * 1024 * MiB,
+    "bytes",
+    "The same, in bytes of the log",
+  ),
+  retentionPolicy: option(
+    "retention-policy",
+    "POLICY",
+    "block-compaction",
+    z.enum(RETENTION_POLICIES, { error: `must be one of ${RETENTION_POLICIES.join(", ")}` }),
+    `What happens then: ${RETENTION_POLICIES.join(", ")}`,
+  ),
+  catchUpEntries: measured(
+    "catch-up-entries",
+    10_000,
+    0,
+    1_000_000_000,
+    "entries",
+    "Entries before the newest snapshot that are kept for members that lag",
+  ),
+  snapshotRate: measured(
+    "snapshot-rate",
+    64 * MiB,
+    64 * KiB,
+    16_384 * MiB,
+    "bytes/s",
+    "Snapshots' bytes a second that the other members together are sent",
+  ),
   proposalTimeoutMs: measured("proposal-timeout-ms", 5_000, 100, 600_000, "ms", "Longest wait of an appended proposal"),
   minFreeBytes: {
     ...option(

@@ -34,6 +34,8 @@ const LAST_FIELD = 6;
 /** The longest client id, in bytes of UTF-8. */
 export const MAX_CLIENT_ID_BYTES = 64;
 
+const ENTRY_TYPES: ReadonlySet<number> = new Set(Object.values(EntryType));
+
 const NOTHING: Uint8Array = new Uint8Array(0);
 
 /** What a peer or a disk gave as entries is not a run of entries. The message says what is wrong with it. */
@@ -247,7 +249,7 @@ function decodeEntry(bytes: Uint8Array, start: number, end: number): DecodedEntr
 }
 
 function isEntryType(type: number): type is EntryType {
-  return type === EntryType.command || type === EntryType.noOp || type === EntryType.logId;
+  return ENTRY_TYPES.has(type);
 }
 
 function entrySize(index: number, termAndTypeSize: number, payload: Uint8Array, suffix = NOTHING): number {

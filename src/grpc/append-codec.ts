@@ -30,6 +30,10 @@ export interface AppendFields {
   readonly prevLogTerm: Uint64;
   readonly leaderCommit: Uint64;
   readonly sequence: Uint64;
+  /** Only without entries; 0 for none. */
+  readonly snapshotIndex: Uint64;
+  readonly snapshotTerm: Uint64;
+  readonly needSnapshot: boolean;
   /** In a stream's first message only. */
   readonly handshake?: Handshake | undefined;
 }
@@ -42,9 +46,14 @@ export interface AppendAnswer {
   readonly conflictIndex: Uint64;
   readonly conflictTerm: Uint64;
   readonly sequence: Uint64;
+  /** 0 for none. */
+  readonly snapshotIndex: Uint64;
+  readonly snapshotTerm: Uint64;
   /** In a stream's first message only. */
   readonly handshake?: Handshake | undefined;
 }
+
+const NO_SNAPSHOT = { snapshotIndex: 0, snapshotTerm: 0 };
 
 const ENTRIES_TAG = (ENTRIES_FIELD << 3) | WireType.delimited;
 
@@ -76,22 +85,25 @@ export const entryCodecs: Readonly<Record<string, Codec>> = {
 
 /** A stream's first message, to and fro. */
 export function introductionRequest(handshake: Handshake): AppendRequest {
-  const fields = { term: 0, leaderId: "", prevLogIndex: 0, prevLogTerm: 0, leaderCommit: 0, sequence: 0, handshake };
-  return { fields, frames: [] };
+  const numbers = { term: 0, prevLogIndex: 0, prevLogTerm: 0, leaderCommit: 0, sequence: 0 };
+  return { fields: { ...numbers, leaderId: "", ...NO_SNAPSHOT, needSnapshot: false, handshake }, frames: [] };
 }
 
 export function introductionAnswer(handshake: Handshake): AppendAnswer {
-  return { term: 0, success: false, matchIndex: 0, conflictIndex: 0, conflictTerm: 0, sequence: 0, handshake };
+  const numbers = { term: 0, matchIndex: 0, conflictIndex: 0, conflictTerm: 0, sequence: 0 };
+  return { ...numbers, success: false, ...NO_SNAPSHOT, handshake };
 }
 
 /** The entries come last, so that what was encoded once is copied once more. */
 function encodeAppendRequest({ fields, frames }: AppendRequest): Buffer {
   const { term, leaderId, prevLogIndex, prevLogTerm, leaderCommit, sequence, handshake } = fields;
+  const { snapshotIndex, snapshotTerm, needSnapshot } = fields;
   // A handshake says all there is to say.
   if (handshake !== undefined) {
     return asBuffer(toBinary(AppendEntriesRequestSchema, create(AppendEntriesRequestSchema, { handshake })));
   }
-  const numbers = [term, prevLogIndex, prevLogTerm, leaderCommit, sequence];
+  const offer = [snapshotIndex, snapshotTerm, Number(needSnapshot)];
+  const numbers = [term, prevLogIndex, prevLogTerm, leaderCommit, sequence, ...offer];
   const size = numbers.reduce((sum: number, value) => sum + uintFieldSize(value), textFieldSize(leaderId));
   const out = Buffer.allocUnsafeSlow(size + framesSize(frames));
   let at = writeTextField(out, writeUintField(out, 0, 1, term), 2, leaderId);
@@ -99,6 +111,7 @@ function encodeAppendRequest({ fields, frames }: AppendRequest): Buffer {
   at = writeUintField(out, at, 5, prevLogTerm);
   at = writeUintField(out, at, 6, leaderCommit);
   at = writeUintField(out, at, 7, sequence);
+  for (const [i, value] of offer.entries()) at = writeUintField(out, at, 9 + i, value);
   writeFrames(out, at, frames);
   return out;
 }
@@ -131,19 +144,27 @@ function decodeAppendFields(bytes: Uint8Array): AppendFields {
     prevLogTerm: fields.uint(5),
     leaderCommit: fields.uint(6),
     sequence: fields.uint(7),
+    snapshotIndex: fields.uint(9),
+    snapshotTerm: fields.uint(10),
+    needSnapshot: fields.uint(11) !== 0,
   };
   return fields.isDone ? values : fromBinary(AppendEntriesRequestSchema, bytes);
 }
 
 function encodeAppendAnswer(answer: AppendAnswer): Buffer {
   const { term, success, matchIndex, conflictIndex, conflictTerm, sequence, handshake } = answer;
+  const { snapshotIndex, snapshotTerm } = answer;
   if (handshake !== undefined) {
     return asBuffer(toBinary(AppendEntriesResponseSchema, create(AppendEntriesResponseSchema, { handshake })));
   }
   const numbers = [term, Number(success), matchIndex, conflictIndex, conflictTerm, sequence];
-  const out = Buffer.allocUnsafe(numbers.reduce((sum: number, value) => sum + uintFieldSize(value), 0));
+  const snapshot = [snapshotIndex, snapshotTerm];
+  const out = Buffer.allocUnsafe(
+    [...numbers, ...snapshot].reduce((sum: number, value) => sum + uintFieldSize(value), 0),
+  );
   let at = 0;
   for (const [i, value] of numbers.entries()) at = writeUintField(out, at, i + 1, value);
+  for (const [i, value] of snapshot.entries()) at = writeUintField(out, at, i + 8, value);
   return out;
 }
 
@@ -156,6 +177,8 @@ function decodeAppendAnswer(bytes: Uint8Array): AppendAnswer {
     conflictIndex: fields.uint(4),
     conflictTerm: fields.uint(5),
     sequence: fields.uint(6),
+    snapshotIndex: fields.uint(8),
+    snapshotTerm: fields.uint(9),
   };
   return fields.isDone ? answer : fromBinary(AppendEntriesResponseSchema, bytes);
 }

@@ -20,7 +20,7 @@ interface ServerStream {
 }
 
 /** A grpc-js stream to which a server writes. */
-interface WritableCall<O> extends ServerStream {
+export interface WritableCall<O> extends ServerStream {
   write(message: O, written: () => void): boolean;
   end(): void;
 }

@@ -14,21 +14,13 @@ import {
   type ServiceError,
   status,
 } from "@grpc/grpc-js";
-import { ClusterService, type Member } from "../../gen/raft/v1/cluster_pb.js";
-import {
-  EntryType,
-  type GetStateResponse,
-  LogService,
-  type Entry as ProtoEntry,
-  Role,
-} from "../../gen/raft/v1/log_pb.js";
+import { ClusterService } from "../../gen/raft/v1/cluster_pb.js";
+import { LogService } from "../../gen/raft/v1/log_pb.js";
 import { assert } from "../assert.ts";
-import type { DiskStatus } from "../node/api.ts";
 import type { ProposalId } from "../raft/types.ts";
 import { CallFailure } from "./call-failure.ts";
 import { conditionsToWire } from "./conditions.ts";
 import { methodDefinition } from "./definition.ts";
-import { fromDiskUsage } from "./disk-codec.ts";
 import { ProposalStream, type ProposalStreamEvents } from "./proposal-stream.ts";
 import {
   type NewSnapshot,
@@ -37,42 +29,19 @@ import {
   type SnapshotView,
   snapshotView,
 } from "./snapshot-client.ts";
-import { indexFromWire, sequenceFromWire, termFromWire, toWire } from "./uint64.ts";
-
-/** What one node says of itself. Terms and indexes as in the protos, as numbers. */
-export interface NodeView {
-  readonly id: string;
-  readonly role: string;
-  readonly term: number;
-  /** "" when not known. */
-  readonly leader: string;
-  readonly commit: number;
-  readonly applied: number;
-  readonly last: number;
-  readonly ready: boolean;
-  readonly notReadyReason: string;
-  /** Undefined when the node doesn't say. */
-  readonly disk: DiskStatus | undefined;
-}
-
-export interface MemberView {
-  readonly id: string;
-  readonly role: string;
-  readonly peerAddress: string;
-  /** "" until the node that was asked has heard from it. */
-  readonly clientAddress: string;
-  readonly connected: boolean;
-  readonly error: string;
-}
-
-export interface EntryView {
-  readonly index: number;
-  readonly term: number;
-  readonly type: string;
-  readonly command: Uint8Array;
-  /** Undefined when it was proposed without one. */
-  readonly id: ProposalId | undefined;
-}
+import { indexFromWire, termFromWire, toWire } from "./uint64.ts";
+import {
+  type EntryView,
+  entryView,
+  type MemberView,
+  memberView,
+  type NodeView,
+  nodeView,
+  type SubscriberView,
+  subscriberView,
+  type VerifiedView,
+  verifiedView,
+} from "./views.ts";
 
 /** One command, and with what it is proposed. `expectedTerm` 0 is any. */
 export interface Proposal {
@@ -125,10 +94,34 @@ export class SidecarClient {
   }
 
   async status(timeoutMs: number): Promise<NodeView> {
-    const response = await this.#unary(ClusterService.method.getStatus, {}, timeoutMs);
-    const { state, ready, notReadyReason, disk } = response;
-    assert(state !== undefined, "GetStatus answers with a state");
-    return { ...nodeView(state), ready, notReadyReason, disk: disk === undefined ? undefined : fromDiskUsage(disk) };
+    return nodeView(await this.#unary(ClusterService.method.getStatus, {}, timeoutMs));
+  }
+
+  /** The index of the first entry that the node retains then. */
+  async compact(keepEntries: number | undefined, timeoutMs: number): Promise<number> {
+    const request = keepEntries === undefined ? {} : { keepEntries: toWire(keepEntries) };
+    const { firstIndex } = await this.#unary(ClusterService.method.compact, request, timeoutMs);
+    return indexFromWire(firstIndex, "firstIndex");
+  }
+
+  /** Has the node read its entries from `first` to `last`, and its newest snapshot. Ends once it has. */
+  async verify(first: number, last: number): Promise<VerifiedView> {
+    const range = { startIndex: toWire(first), endIndex: toWire(last) };
+    let found: VerifiedView | undefined;
+    for await (const { part } of this.#stream(ClusterService.method.verifyLog, range)) {
+      if (part.case === "result") found = verifiedView(part.value);
+    }
+    assert(found !== undefined, "VerifyLog ends with a result");
+    return found;
+  }
+
+  async subscribers(timeoutMs: number): Promise<SubscriberView[]> {
+    const { subscribers } = await this.#unary(ClusterService.method.listSubscribers, {}, timeoutMs);
+    return subscribers.map(subscriberView);
+  }
+
+  async removeSubscriber(name: string, timeoutMs: number): Promise<void> {
+    await this.#unary(ClusterService.method.removeSubscriber, { name }, timeoutMs);
   }
 
   async members(timeoutMs: number): Promise<MemberView[]> {
@@ -253,44 +246,3 @@ export class SidecarClient {
 function isServiceError(error: unknown): error is ServiceError {
   return error instanceof Error && "code" in error && "details" in error && "metadata" in error;
 }
-
-function nodeView(state: GetStateResponse): Omit<NodeView, "ready" | "notReadyReason" | "disk"> {
-  return {
-    id: state.id,
-    role: ROLE_NAMES[state.role] ?? "unknown",
-    term: termFromWire(state.term, "term"),
-    leader: state.leaderId,
-    commit: indexFromWire(state.commitIndex, "commitIndex"),
-    applied: indexFromWire(state.appliedIndex, "appliedIndex"),
-    last: indexFromWire(state.lastIndex, "lastIndex"),
-  };
-}
-
-function memberView(member: Member): MemberView {
-  const { id, peerAddress, clientAddress, connected, error } = member;
-  return { id, role: "voter", peerAddress, clientAddress, connected, error };
-}
-
-function entryView(entry: ProtoEntry): EntryView {
-  const { index, term, type, command, clientId, sequence } = entry;
-  return {
-    index: indexFromWire(index, "index"),
-    term: termFromWire(term, "term"),
-    type: ENTRY_TYPE_NAMES[type] ?? `type ${type}`,
-    command,
-    id: clientId === "" ? undefined : { clientId, sequence: sequenceFromWire(sequence, "sequence") },
-  };
-}
-
-const ROLE_NAMES: Readonly<Record<number, string>> = {
-  [Role.FOLLOWER]: "follower",
-  [Role.PRE_CANDIDATE]: "preCandidate",
-  [Role.CANDIDATE]: "candidate",
-  [Role.LEADER]: "leader",
-};
-
-const ENTRY_TYPE_NAMES: Readonly<Record<number, string>> = {
-  [EntryType.COMMAND]: "command",
-  [EntryType.NO_OP]: "noOp",
-  [EntryType.LOG_ID]: "logId",
-};

@@ -8,6 +8,7 @@ import {
 import { unreachable } from "../assert.ts";
 import { Failure } from "../failure.ts";
 import type { ForwardedProposals, ForwardOutcome, ForwardRequest } from "../node/transport.ts";
+import { faultOfSubscription } from "../session/subscription.ts";
 import { conditionsFromWire, conditionsToWire, someConditions } from "./conditions.ts";
 import { fromProposeError, toProposeError } from "./propose-error.ts";
 import { fromProposeResult, toProposeResult } from "./propose-result.ts";
@@ -26,11 +27,12 @@ export function toForwardRequest(id: bigint, request: ForwardRequest): ForwardRe
   });
 }
 
-function proposalsToWire({ commands, conditions, stopOnError }: ForwardedProposals) {
+function proposalsToWire({ commands, conditions, stopOnError, isSubscription }: ForwardedProposals) {
   return {
     commands: [...commands],
     conditions: conditions?.map(conditionsToWire) ?? [],
     stopOnError: stopOnError === true,
+    subscription: isSubscription === true,
   };
 }
 
@@ -39,7 +41,7 @@ export function fromForwardRequest(proto: ForwardRequestProto): ForwardRequest {
   const term = termFromWire(proto.term, "term");
   switch (proto.request.case) {
     case "proposals": {
-      const { commands, conditions, stopOnError } = proto.request.value;
+      const { commands, conditions, stopOnError, subscription } = proto.request.value;
       if (commands.length === 0) throw invalidArgument("proposals.commands", "must not be empty");
       if (commands.some((command) => command.length === 0)) {
         throw invalidArgument("proposals.commands", "must not hold an empty command");
@@ -47,6 +49,11 @@ export function fromForwardRequest(proto: ForwardRequestProto): ForwardRequest {
       if (conditions.length !== 0 && conditions.length !== commands.length) {
         throw invalidArgument("proposals.conditions", `must be none or ${commands.length}, are ${conditions.length}`);
       }
+      if (subscription && (commands.length !== 1 || conditions.length !== 0)) {
+        throw invalidArgument("proposals.commands", "must be one, without conditions, of a subscription");
+      }
+      const fault = subscription ? faultOfSubscription(commands[0] ?? new Uint8Array(0)) : undefined;
+      if (fault !== undefined) throw invalidArgument("proposals.commands[0]", fault);
       return {
         kind: "propose",
         term,
@@ -55,6 +62,7 @@ export function fromForwardRequest(proto: ForwardRequestProto): ForwardRequest {
           conditions.map((each, i) => conditionsFromWire(each, `proposals.conditions[${i}].`)),
         ),
         stopOnError,
+        isSubscription: subscription,
       };
     }
     case "readIndex":

@@ -1,7 +1,8 @@
 import type { UntypedServiceImplementation } from "@grpc/grpc-js";
 import type { ApplyHub } from "../apply/hub.ts";
 import type { NodeApi } from "../node/api.ts";
-import type { Snapshots } from "../node/snapshots.ts";
+import type { SnapshotTransfers } from "../node/snapshot-transfers.ts";
+import { acknowledge } from "./acknowledge.ts";
 import { applyStream } from "./apply-stream.ts";
 import type { CallContext } from "./calls.ts";
 import { getSnapshot } from "./get-snapshot.ts";
@@ -15,7 +16,7 @@ export function logService(
   context: CallContext,
   node: NodeApi,
   hub: ApplyHub,
-  snapshots: Snapshots,
+  snapshots: SnapshotTransfers,
   limits: ProposeLimits,
 ): UntypedServiceImplementation {
   return {
@@ -23,6 +24,7 @@ export function logService(
     ProposeStream: proposeStream(context, node, limits),
     ApplyStream: applyStream(context, node, hub),
     ReadIndex: readIndex(context, node),
+    Acknowledge: acknowledge(context, node),
     PutSnapshot: putSnapshot(context, snapshots),
     GetSnapshot: getSnapshot(context, snapshots),
     GetState: getState(context, node),

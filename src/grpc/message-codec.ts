@@ -6,9 +6,15 @@ import {
   type RequestVoteResponse as RequestVoteResponseProto,
   RequestVoteResponseSchema,
 } from "../../gen/raft/v1/raft_pb.js";
-import type { AppendEntries, AppendEntriesResponse, RequestVote, RequestVoteResponse } from "../raft/message.ts";
-import type { EntryId, NodeId } from "../raft/types.ts";
-import type { AppendAnswer, AppendRequest } from "./append-codec.ts";
+import type {
+  AppendEntries,
+  AppendEntriesResponse,
+  RequestVote,
+  RequestVoteResponse,
+  SnapshotOffer,
+} from "../raft/message.ts";
+import { type EntryId, type NodeId, ZERO_ID } from "../raft/types.ts";
+import type { AppendAnswer, AppendFields, AppendRequest } from "./append-codec.ts";
 import { indexFromWire, invalidArgument, termFromWire, toWire, type Uint64 } from "./uint64.ts";
 
 /**
@@ -57,9 +63,10 @@ export function fromRequestVoteResponse(proto: RequestVoteResponseProto, request
 }
 
 export function toAppendEntries(message: AppendEntries): AppendRequest {
-  const { term, from, prev, leaderCommit, sequence, frames } = message;
+  const { term, from, prev, leaderCommit, sequence, frames, offer } = message;
+  const { index: snapshotIndex, term: snapshotTerm } = offer?.last ?? ZERO_ID;
   const fields = { term, leaderId: from, prevLogIndex: prev.index, prevLogTerm: prev.term, leaderCommit, sequence };
-  return { fields, frames };
+  return { fields: { ...fields, snapshotIndex, snapshotTerm, needSnapshot: offer?.isNeeded ?? false }, frames };
 }
 
 export function fromAppendEntries({ fields, frames }: AppendRequest, sender: NodeId, self: NodeId): AppendEntries {
@@ -73,13 +80,26 @@ export function fromAppendEntries({ fields, frames }: AppendRequest, sender: Nod
     frames,
     leaderCommit: indexFromWire(fields.leaderCommit, "leader_commit"),
     sequence: indexFromWire(fields.sequence, "sequence"),
+    offer: offerFrom(fields),
   };
 }
 
+/** Undefined for none. */
+function offerFrom({ snapshotIndex, snapshotTerm, needSnapshot }: AppendFields): SnapshotOffer | undefined {
+  const last = snapshotFrom({ snapshotIndex, snapshotTerm });
+  return last === undefined ? undefined : { last, isNeeded: needSnapshot };
+}
+
+function snapshotFrom(fields: Pick<AppendAnswer, "snapshotIndex" | "snapshotTerm">): EntryId | undefined {
+  const last = entryId(fields.snapshotIndex, "snapshot_index", fields.snapshotTerm, "snapshot_term");
+  return last.index === 0 ? undefined : last;
+}
+
 export function toAppendEntriesResponse(message: AppendEntriesResponse): AppendAnswer {
-  const { term, success, match, conflict, sequence } = message;
-  const [conflictIndex, conflictTerm] = [conflict?.index ?? 0, conflict?.term ?? 0];
-  return { term, success, matchIndex: match, conflictIndex, conflictTerm, sequence };
+  const { term, success, match, conflict, sequence, snapshot } = message;
+  const { index: conflictIndex, term: conflictTerm } = conflict ?? ZERO_ID;
+  const { index: snapshotIndex, term: snapshotTerm } = snapshot ?? ZERO_ID;
+  return { term, success, matchIndex: match, conflictIndex, conflictTerm, sequence, snapshotIndex, snapshotTerm };
 }
 
 export function fromAppendEntriesResponse(proto: AppendAnswer, sender: NodeId, self: NodeId): AppendEntriesResponse {
@@ -96,6 +116,7 @@ export function fromAppendEntriesResponse(proto: AppendAnswer, sender: NodeId, s
         ? undefined
         : entryId(proto.conflictIndex, "conflict_index", proto.conflictTerm, "conflict_term"),
     sequence: indexFromWire(proto.sequence, "sequence"),
+    snapshot: snapshotFrom(proto),
   };
 }
 

@@ -94,6 +94,11 @@ export class PeerClient {
     return this.#stream?.open ? { connected: true, error: "" } : { connected: false, error: this.#error };
   }
 
+  /** For what needs no order among its calls. Another one takes its place when the connection doesn't come up. */
+  get client(): Client {
+    return this.#client;
+  }
+
   sendAppend(message: AppendEntries): void {
     this.#stream?.maybeWrite(toAppendEntries(message), APPEND_OVERHEAD_BYTES + framesSize(message.frames));
   }

@@ -7,7 +7,7 @@ import {
   PutSnapshotResponseSchema,
 } from "../../gen/raft/v1/log_pb.js";
 import type { Failure } from "../failure.ts";
-import type { Snapshots, Upload } from "../node/snapshots.ts";
+import type { SnapshotTransfers, Upload } from "../node/snapshot-transfers.ts";
 import { type CallContext, StreamReader, wellFormed } from "./calls.ts";
 import type { Malformed } from "./definition.ts";
 import { formatFromWire, toSnapshot } from "./snapshot-codec.ts";
@@ -24,14 +24,14 @@ type Call = ServerReadableStream<PutSnapshotRequest | Malformed, PutSnapshotResp
 type Answer = (error: CallError | null, response?: PutSnapshotResponse) => void;
 
 /** Serves PutSnapshot. */
-export function putSnapshot(context: CallContext, snapshots: Snapshots): (call: Call, answer: Answer) => void {
+export function putSnapshot(context: CallContext, snapshots: SnapshotTransfers): (call: Call, answer: Answer) => void {
   return (call, answer) => new PutSnapshotCall(context, snapshots, call, answer).start();
 }
 
 /** One call. Parts are taken one after the other: the next is read once the disk has this one. */
 class PutSnapshotCall {
   readonly #context: CallContext;
-  readonly #snapshots: Snapshots;
+  readonly #snapshots: SnapshotTransfers;
   readonly #call: Call;
   readonly #answer: Answer;
   readonly #reader: StreamReader;
@@ -43,7 +43,7 @@ class PutSnapshotCall {
   #hasEnded = false;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(context: CallContext, snapshots: Snapshots, call: Call, answer: Answer) {
+  constructor(context: CallContext, snapshots: SnapshotTransfers, call: Call, answer: Answer) {
     this.#context = context;
     this.#snapshots = snapshots;
     this.#call = call;

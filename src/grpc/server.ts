@@ -6,7 +6,8 @@ import { ApplyHub } from "../apply/hub.ts";
 import type { InvariantError } from "../assert.ts";
 import type { Clock } from "../clock.ts";
 import type { NodeApi } from "../node/api.ts";
-import type { Snapshots } from "../node/snapshots.ts";
+import { snapshotSource } from "../node/snapshot-source.ts";
+import type { SnapshotTransfers } from "../node/snapshot-transfers.ts";
 import type { TransportListener } from "../node/transport.ts";
 import { encodeApplyBatch, entryCodecs } from "./append-codec.ts";
 import { type CallContext, OpenStreams } from "./calls.ts";
@@ -52,7 +53,7 @@ export interface ClientListenerOptions extends ServerOptions {
   readonly addresses: readonly string[];
   /** The sidecar's version, for GetStatus. */
   readonly version: string;
-  readonly snapshots: Snapshots;
+  readonly snapshots: SnapshotTransfers;
   readonly limits: ProposeLimits & Pick<FrontDoorLimits, "maxConnections" | "maxStreams">;
   /** How often an idle ApplyStream says how far it is. 5 s when not given. */
   readonly progressIntervalMs?: number;
@@ -76,6 +77,7 @@ export async function startClientListener(options: ClientListenerOptions): Promi
   const hub = new ApplyHub({
     log: node,
     encode: encodeApplyBatch,
+    snapshots: snapshotSource(snapshots),
     clock: options.clock,
     maxSubscribers: MAX_APPLY_STREAMS,
     progressIntervalMs: options.progressIntervalMs ?? PROGRESS_INTERVAL_MS,
@@ -87,7 +89,14 @@ export async function startClientListener(options: ClientListenerOptions): Promi
   door.serve(logMethods, logHandlers, ["Propose", "ReadIndex"]);
   services.addService(
     serviceDefinition(ClusterService, entryCodecs),
-    clusterService(context, { node, hub, snapshots, version, connection: (member) => transport.connection(member) }),
+    clusterService(context, {
+      node,
+      hub,
+      snapshots,
+      version,
+      connection: (member) => transport.connection(member),
+      pullProgress: () => transport.pullProgress,
+    }),
   );
   health.addTo(servingLibraries(services, context));
   addReflection(servingLibraries(services, context));

@@ -1,16 +1,26 @@
 import type { UntypedServiceImplementation } from "@grpc/grpc-js";
 import { assert, unreachable } from "../assert.ts";
 import type { Handshaker } from "../node/handshake.ts";
-import type { ForwardOutcome, ForwardRequest, Transport, TransportListener } from "../node/transport.ts";
+import type { SnapshotTransfers } from "../node/snapshot-transfers.ts";
+import type {
+  FetchedSnapshot,
+  ForwardOutcome,
+  ForwardRequest,
+  Transport,
+  TransportListener,
+} from "../node/transport.ts";
 import type { Message } from "../raft/message.ts";
-import type { NodeId } from "../raft/types.ts";
+import type { EntryId, NodeId } from "../raft/types.ts";
 import { AppendServer } from "./append-server.ts";
 import type { CallContext } from "./calls.ts";
 import type { PeerConnection } from "./cluster-service.ts";
 import { ForwardServer } from "./forward-server.ts";
 import { Handshakes } from "./handshakes.ts";
+import { InstallServer } from "./install-snapshot.ts";
 import type { Log } from "./log.ts";
+import { Pace } from "./pace.ts";
 import { PeerClient } from "./peer-client.ts";
+import { type PullProgress, SnapshotPull } from "./snapshot-pull.ts";
 import { VoteServer } from "./vote-server.ts";
 
 export interface GrpcTransportOptions {
@@ -18,6 +28,10 @@ export interface GrpcTransportOptions {
   /** Where this node dials each other member, host:port. */
   readonly peers: ReadonlyMap<NodeId, string>;
   readonly handshaker: Handshaker;
+  /** Where members' snapshots go, and this node's come from. */
+  readonly snapshots: SnapshotTransfers;
+  /** Bytes of snapshots a second that all members together are sent. */
+  readonly snapshotRate: number;
   readonly log: Log;
 }
 
@@ -26,6 +40,8 @@ export class GrpcTransport implements Transport {
   readonly #options: GrpcTransportOptions;
   readonly #handshakes: Handshakes;
   readonly #clients = new Map<NodeId, PeerClient>();
+  /** The oldest first. */
+  readonly #pulls = new Set<SnapshotPull>();
   #appends: AppendServer | undefined;
   #votes: VoteServer | undefined;
 
@@ -46,16 +62,18 @@ export class GrpcTransport implements Transport {
 
   /** The handlers of `raft.v1.RaftService`, for one listener. */
   service(context: CallContext, listener: TransportListener): UntypedServiceImplementation {
-    const { self } = this.#options;
+    const { self, snapshots, snapshotRate } = this.#options;
     const appends = new AppendServer(context, this.#handshakes, self, listener);
     const votes = new VoteServer(context, this.#handshakes, self, listener);
     const forwards = new ForwardServer(context, this.#handshakes, listener);
+    const installs = new InstallServer(context, this.#handshakes, snapshots, new Pace(snapshotRate, context.nowMs));
     this.#appends = appends;
     this.#votes = votes;
     return {
       RequestVote: votes.serve,
       AppendEntries: appends.serve.bind(appends),
       Forward: forwards.serve.bind(forwards),
+      InstallSnapshot: installs.serve.bind(installs),
     };
   }
 
@@ -80,12 +98,39 @@ export class GrpcTransport implements Transport {
     client.forward(request, done);
   }
 
+  /** One at a time. */
+  fetchSnapshot(from: NodeId, last: EntryId, done: (result: FetchedSnapshot | Error) => void): void {
+    const client = this.#clients.get(from);
+    if (client === undefined)
+      return queueMicrotask(() => done(new Error(`${from} is not a member that this node dials`)));
+    const { snapshots } = this.#options;
+    const pull = new SnapshotPull({
+      member: from,
+      last,
+      client: () => client.client,
+      handshakes: this.#handshakes,
+      snapshots,
+    });
+    this.#pulls.add(pull);
+    const end = (result: FetchedSnapshot | Error): void => {
+      this.#pulls.delete(pull);
+      done(result);
+    };
+    pull.run().then(end, (error: unknown) => end(error instanceof Error ? error : new Error(String(error))));
+  }
+
+  /** How far the snapshot has come that is being fetched; undefined for none. */
+  get pullProgress(): PullProgress | undefined {
+    return [...this.#pulls].at(-1)?.progress;
+  }
+
   connection(member: NodeId): PeerConnection {
     return this.#clients.get(member)?.connection ?? { connected: false, error: "not a member that this node dials" };
   }
 
   /** Ends all connections that this node dialed. Requests without an answer are lost. */
   close(): void {
+    for (const pull of this.#pulls) pull.close();
     for (const client of this.#clients.values()) client.close();
   }
 }

@@ -1,6 +1,9 @@
 import type { Failure } from "../failure.ts";
 import type { EntryId, Frame, NodeId, ProposalId } from "../raft/types.ts";
 import type { DiskUsage } from "../storage/storage.ts";
+import type { RetentionStatus } from "./retention.ts";
+import type { Snapshots } from "./snapshots.ts";
+import type { Subscriptions } from "./subscriptions.ts";
 
 /** What the services need of a node. `Node` implements it. */
 export interface NodeApi {
@@ -32,6 +35,18 @@ export interface NodeApi {
   /** 16 bytes; empty until the log's first entry is committed and durable here. */
   readonly logId: Uint8Array;
 
+  /** The durable subscribers. */
+  readonly subscriptions: Subscriptions;
+
+  /** The snapshots that this node has. */
+  readonly snapshots: Snapshots;
+
+  /**
+   * Cuts off this node's log up to what others need of it, keeping `keepEntries` before the newest snapshot; the usual number when
+   * not given. Returns the index of the first entry then. Throws a Failure without a snapshot.
+   */
+  compact(keepEntries: number | undefined): number;
+
   /** Calls `listener` whenever `state().applied` rises, or a drain begins. Returns how to stop. */
   onApplied(listener: () => void): () => void;
 
@@ -46,6 +61,8 @@ export interface ProposalBatch {
   readonly conditions?: readonly Conditions[] | undefined;
   /** Whether a command that is refused keeps those after it from being appended. */
   readonly stopOnError?: boolean | undefined;
+  /** It is no command, but what a durable subscriber does: the batch has just this one. */
+  readonly isSubscription?: boolean | undefined;
   /** When the caller stops waiting, on the node's clock (`clock.nowMs()`); undefined for never. */
   readonly deadlineMs: number | undefined;
   /**
@@ -109,6 +126,8 @@ export interface NodeStatus {
   readonly peers: readonly PeerStatus[];
   /** Undefined until it was measured. */
   readonly disk: DiskStatus | undefined;
+  /** Of the durable subscribers. */
+  readonly retention: RetentionStatus;
 }
 
 export interface DiskStatus extends DiskUsage {
@@ -120,7 +139,7 @@ export interface PeerStatus {
   readonly id: NodeId;
   readonly match: number;
   readonly next: number;
-  readonly state: "probe" | "replicate";
+  readonly state: "probe" | "replicate" | "snapshot";
   readonly inFlight: number;
 }
 

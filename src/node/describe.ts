@@ -20,11 +20,11 @@ export function nodeState(raft: Raft, members: Members): NodeState {
 /** On the leader one for each other member, else none. */
 export function peerStatuses(raft: Raft): PeerStatus[] {
   if (raft.role.kind !== "leader") return [];
-  return [...raft.role.progress.values()].map(({ id, match, next, mode }) => ({
+  return [...raft.role.progress.values()].map(({ id, match, next, mode, needsSnapshot }) => ({
     id,
     match,
     next,
-    state: mode.kind,
+    state: needsSnapshot ? "snapshot" : mode.kind,
     inFlight: mode.kind === "replicate" ? mode.inFlight.length : 0,
   }));
 }

@@ -33,6 +33,16 @@ export function leaderTooSlow(): Failure {
   });
 }
 
+export function lagging(): Failure {
+  return new Failure(
+    "NOT_APPENDED",
+    "this node lags behind what is committed; nothing was appended, ask another node",
+    {
+      retryAfterMs: ELECTION_RETRY_MS,
+    },
+  );
+}
+
 export function draining(): Failure {
   return new Failure("DRAINING", "this node shuts down; nothing was appended, ask another node", { retryAfterMs: 0 });
 }
@@ -81,4 +91,21 @@ export function overloaded(what: string, limit: number): Failure {
     metadata: { limit: String(limit) },
     retryAfterMs: OVERLOAD_RETRY_MS,
   });
+}
+
+export function noSnapshot(): Failure {
+  return new Failure("NO_SNAPSHOT", "this node has no snapshot; without one its log is never cut off");
+}
+
+export function noSubscriber(name: string): Failure {
+  return new Failure("NO_SUBSCRIBER", `no durable subscriber is called "${name}"; a stream with from_cursor makes one`);
+}
+
+export function subscriberReplaced(name: string): Failure {
+  return new Failure("SUBSCRIBER_REPLACED", `a newer stream of "${name}" took this one's place, or it was removed`);
+}
+
+export function cursorAhead(cursor: number, committed: number): Failure {
+  const metadata = { commit_index: String(committed) };
+  return new Failure("CURSOR_AHEAD", `nothing at ${cursor} is committed; the log is so to ${committed}`, { metadata });
 }

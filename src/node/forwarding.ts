@@ -12,5 +12,6 @@ export function toForward(batches: readonly ProposalBatch[], term: number): Forw
       ? batches.flatMap(({ commands, conditions }) => conditions ?? commands.map(() => NO_CONDITIONS))
       : undefined,
     stopOnError: batches.some(({ stopOnError }) => stopOnError === true),
+    isSubscription: batches.some(({ isSubscription }) => isSubscription === true),
   };
 }

@@ -1,9 +1,9 @@
 import type { Failure } from "../failure.ts";
 import type { NodeId } from "../raft/types.ts";
 
-/** The versions of the peer protocol that this build speaks. Version 1 knew no ids of proposals. */
-export const PROTOCOL_MIN = 2;
-export const PROTOCOL_MAX = 2;
+/** The versions of the peer protocol that this build speaks. 1 knew no ids of proposals, 2 no snapshots of other members. */
+export const PROTOCOL_MIN = 3;
+export const PROTOCOL_MAX = 3;
 
 /** What each end of a connection between members says of itself before anything else; `raft.v1.Handshake`. */
 export interface Handshake {

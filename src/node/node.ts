@@ -2,11 +2,10 @@ import { assert } from "../assert.ts";
 import type { Failure } from "../failure.ts";
 import { encodeFrame } from "../frame/codec.ts";
 import { faultOf, leapOf } from "../raft/fault.ts";
-import type { Fetch, Input } from "../raft/input.ts";
+import type { Input } from "../raft/input.ts";
 import type { Message } from "../raft/message.ts";
 import { Raft } from "../raft/raft.ts";
-import type { TurnWrite } from "../raft/ready.ts";
-import type { Frame, NodeId } from "../raft/types.ts";
+import { type Frame, type NodeId, ZERO_ID } from "../raft/types.ts";
 import type {
   MemberStatus,
   NodeApi,
@@ -20,15 +19,19 @@ import { Applied } from "./applied.ts";
 import { CommitNews } from "./commit-news.ts";
 import { nodeState, peerStatuses, stateEvent } from "./describe.ts";
 import { DiskGuard } from "./disk-guard.ts";
+import { DiskTurns } from "./disk-turns.ts";
 import { cannotGoOn, draining } from "./failures.ts";
 import type { Handshaker } from "./handshake.ts";
-import { logIdOf, readLog } from "./log-reader.ts";
+import { KeptState } from "./kept-state.ts";
+import { readLog } from "./log-reader.ts";
+import { faultOfPayloads } from "./log-tables.ts";
 import { Members } from "./members.ts";
 import { MAX_DISK_TURNS, maxCatchUpTicks, type NodeOptions, raftOptions } from "./options.ts";
 import type { NodePorts } from "./ports.ts";
 import { Readiness } from "./readiness.ts";
 import { Requests } from "./requests.ts";
-import { Sessions } from "./sessions.ts";
+import type { Snapshots } from "./snapshots.ts";
+import type { Subscriptions } from "./subscriptions.ts";
 import { Ticker } from "./ticker.ts";
 import type { ForwardOutcome, ForwardRequest, Transport, TransportListener } from "./transport.ts";
 import { Watch } from "./watch.ts";
@@ -47,6 +50,8 @@ export class Node implements NodeApi, TransportListener {
   readonly #members: Members;
   readonly #raft: Raft;
   readonly #requests: Requests;
+  readonly #disk: DiskTurns;
+  readonly #kept: KeptState;
   readonly #ticker: Ticker;
   readonly #watch: Watch;
   readonly #readiness: Readiness;
@@ -57,8 +62,6 @@ export class Node implements NodeApi, TransportListener {
   #inputs: Input[] = [];
   #isTurnDue = false;
   #isExpirySet = false;
-  #diskTurns = 0;
-  #logId: Uint8Array = new Uint8Array(0);
   #isDraining = false;
   #onDrained: (() => void) | undefined;
   #endedWith: Failure | undefined;
@@ -67,22 +70,29 @@ export class Node implements NodeApi, TransportListener {
     this.#options = options;
     this.#ports = ports;
     const { clock, storage } = ports;
-    this.#raft = new Raft(raftOptions(options, ports.random, encodeFrame), storage.recovered);
-    const sessions = new Sessions(this.#raft, storage, options, () => this.#schedule());
+    const snapshot = storage.recovered.snapshots.at(-1)?.last ?? ZERO_ID;
+    this.#raft = new Raft(raftOptions(options, ports.random, encodeFrame), { ...storage.recovered, snapshot });
+    const onProgress = (): void => this.#schedule();
+    const input = (each: Input): void => this.#input(each);
+    const logBytes = (): number => this.#diskGuard.status?.usedBytes ?? 0;
+    this.#kept = new KeptState(this.#raft, ports, options, this, { onProgress, input, logBytes });
+    this.#disk = new DiskTurns(this.#raft, storage, this.snapshots, { input, onReset: () => this.#kept.onReset() });
     this.#diskGuard = new DiskGuard(storage, ports.onDiskEvent);
-    this.#requests = new Requests(this.#raft, sessions, this.#diskGuard, options, (delayMs) => {
+    this.#requests = new Requests(this.#raft, this.#kept.sessions, this.#diskGuard, options, (delayMs) => {
       clock.setTimer(delayMs, () => this.#schedule());
     });
-    this.#applied = new Applied(this.#raft, () => this.#learnLogId());
+    this.#applied = new Applied(this.#raft, () => {
+      this.#kept.logStart.learnLogId(() => {
+        // Subscribers that name a log wait for it, and so may a snapshot.
+        this.#applied.tell();
+        this.#schedule();
+      });
+    });
     this.#commitNews = new CommitNews(this.#raft, clock, () => this.#schedule());
-    this.#ticker = new Ticker(clock, options.tickMs, maxCatchUpTicks(this.#raft.options), () => this.#schedule());
-    this.#members = new Members(
-      options,
-      storage,
-      () => this.#logId,
-      () => this.#ticker.start(),
-    );
-    this.#readiness = new Readiness(this.#raft, this.#members, sessions, clock);
+    this.#ticker = new Ticker(clock, options.tickMs, maxCatchUpTicks(this.#raft.options), onProgress);
+    const logId = (): Uint8Array => this.logId;
+    this.#members = new Members(options, storage, logId, () => this.#ticker.start());
+    this.#readiness = new Readiness(this.#raft, this.#members, this.#kept.sessions, clock);
     this.#watch = new Watch(stateEvent(this.#raft, this.#members));
     storage.onFailure = (error) => this.#fail(error);
   }
@@ -118,7 +128,15 @@ export class Node implements NodeApi, TransportListener {
   }
 
   get logId(): Uint8Array {
-    return this.#logId;
+    return this.#kept.logStart.logId;
+  }
+
+  get snapshots(): Snapshots {
+    return this.#kept.logStart.snapshots;
+  }
+
+  get subscriptions(): Subscriptions {
+    return this.#kept.subscriptions;
   }
 
   propose(batch: ProposalBatch): void {
@@ -147,6 +165,7 @@ export class Node implements NodeApi, TransportListener {
       proposalsInFlight: this.#requests.proposalsInFlight,
       peers: peerStatuses(this.#raft),
       disk: this.#diskGuard.status,
+      retention: this.#kept.retention.status,
     };
   }
 
@@ -170,11 +189,18 @@ export class Node implements NodeApi, TransportListener {
     readLog(this.#raft, this.#ports.storage, first, last, maxBytes, done);
   }
 
+  compact(keepEntries: number | undefined): number {
+    const failure = this.#refusal();
+    if (failure !== undefined) throw failure;
+    return this.#kept.logStart.compact(keepEntries);
+  }
+
   onMessage(message: Message): string | undefined {
-    const fault = faultOf(message) ?? leapOf(message, this.#raft.currentTerm);
+    const fault = faultOf(message) ?? leapOf(message, this.#raft.currentTerm) ?? faultOfPayloads(message);
     // Until all have met, this node may stand in for one whose votes are forgotten: it neither votes nor acknowledges.
-    if (fault === undefined && this.#members.isBootstrapped) this.#input({ kind: "message", message });
-    return fault;
+    if (fault !== undefined || !this.#members.isBootstrapped) return fault;
+    this.#input({ kind: "message", message });
+    return this.#transport === undefined ? undefined : this.#kept.logStart.onMessage(message, this.#transport);
   }
 
   onUnreachable = (member: NodeId): void => this.#input({ kind: "unreachable", member });
@@ -219,13 +245,15 @@ export class Node implements NodeApi, TransportListener {
     this.#inputs = [];
     for (let ticks = this.#ticker.take(); ticks > 0; ticks--) this.#raft.step({ kind: "tick" });
     for (const input of inputs) this.#raft.step(input);
-    this.#requests.step(this.#diskTurns, this.#transport, nowMs);
-    const ready = this.#raft.takeReady(this.#diskTurns < MAX_DISK_TURNS, this.#commitNews.due);
+    this.#requests.step(this.#disk.underWay, this.#transport, nowMs);
+    this.snapshots.step();
+    const ready = this.#raft.takeReady(this.#disk.underWay < MAX_DISK_TURNS, this.#commitNews.due);
     // The way to the others and their disks is the longer one.
     for (const message of ready.messages) this.#transport.send(message);
-    if (ready.write !== undefined) this.#write(ready.write);
-    for (const fetch of ready.fetches) this.#fetch(fetch);
+    if (ready.write !== undefined) this.#disk.write(ready.write);
+    for (const fetch of ready.fetches) this.#disk.fetch(fetch);
     this.#requests.onReady(ready);
+    this.#kept.onTurn(nowMs);
     this.#readiness.onTurn(nowMs);
     this.#ticker.sleep(this.#raft.ticksUntilDue);
     this.#commitNews.onTurn();
@@ -234,34 +262,7 @@ export class Node implements NodeApi, TransportListener {
     if (event !== undefined) this.#ports.onStateEvent(event);
     this.#maybeDrained();
     this.#expireRegularly();
-    if (this.#requests.canGoOn(this.#diskTurns)) this.#schedule();
-  }
-
-  #write(write: TurnWrite): void {
-    this.#diskTurns++;
-    this.#ports.storage.write(write, () => {
-      this.#diskTurns--;
-      this.#input({ kind: "persisted", turn: write.turn });
-    });
-  }
-
-  #fetch(fetch: Fetch): void {
-    const { first, last, maxBytes } = fetch;
-    // After a restart a leader may have to read what it doesn't know to be committed: should it be deposed meanwhile, a
-    // truncation can overtake the read.
-    const isCommitted = last <= this.#raft.commitIndex;
-    this.#ports.storage.read({ first, last, maxBytes, isCommitted }, (frames) =>
-      this.#input({ kind: "fetched", fetch, frames }),
-    );
-  }
-
-  /** The log's first entry, now that it is committed, gives it its identity. */
-  #learnLogId(): void {
-    this.readLog(1, 1, 1, (result) => {
-      this.#logId = logIdOf(result);
-      // Subscribers that name a log wait for it.
-      this.#applied.tell();
-    });
+    if (this.#requests.canGoOn(this.#disk.underWay)) this.#schedule();
   }
 
   /** Every so often, as long as anybody waits. */
@@ -294,5 +295,6 @@ export class Node implements NodeApi, TransportListener {
     this.#endedWith ??= failure;
     this.#ticker.stop();
     this.#requests.failAll(failure);
+    this.#kept.end(failure);
   }
 }

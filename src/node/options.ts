@@ -1,6 +1,7 @@
 import type { RaftOptions } from "../raft/raft.ts";
 import type { EncodeFrame, NodeId } from "../raft/types.ts";
 import { SESSION_LIMITS, type SessionLimits } from "../session/session-table.ts";
+import type { RetentionPolicy } from "./retention.ts";
 
 export interface NodeOptions {
   readonly id: NodeId;
@@ -25,6 +26,18 @@ export interface NodeOptions {
   readonly maxReads: number;
   /** Entries kept in memory for followers and subscribers that are nearly up to date. */
   readonly cacheBytes: number;
+
+  /** After so many entries, or bytes of the log, the application is asked for another snapshot. */
+  readonly snapshotEntries: number;
+  readonly snapshotBytes: number;
+  /** What the log keeps for durable subscribers, and what happens once one needs more. */
+  readonly retainEntries: number;
+  readonly retainBytes: number;
+  readonly retentionPolicy: RetentionPolicy;
+  /** Entries before the newest snapshot that are kept for members that lag. */
+  readonly catchUpEntries: number;
+  /** Fewer are not worth a write, unless it is all that there is to cut off. */
+  readonly minCompactedEntries: number;
 
   /** Entries of one AppendEntries request, in bytes, unless a single one is larger. A peer's receive limit is 8 MiB. */
   readonly maxAppendBytes: number;
@@ -52,6 +65,7 @@ export const PIPELINE: Pick<
   | "sessionCheckpointEntries"
   | "sessionCheckpointBytes"
   | "sessionEncodeEntries"
+  | "minCompactedEntries"
 > = {
   maxAppendBytes: 1024 * 1024,
   maxInFlight: 64,
@@ -60,6 +74,7 @@ export const PIPELINE: Pick<
   sessionCheckpointEntries: 131_072,
   sessionCheckpointBytes: 64 * 1024 * 1024,
   sessionEncodeEntries: 8_192,
+  minCompactedEntries: 1_000,
 };
 
 export interface InitialMember {

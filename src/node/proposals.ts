@@ -45,6 +45,11 @@ interface Appended {
   isAnswered: boolean;
 }
 
+/** What stops on an error is refused as a whole; what isn't a command is an entry of another type. */
+function travelsAlone(pending: Pending | undefined): boolean {
+  return pending?.batch.stopOnError === true || pending?.batch.isSubscription === true;
+}
+
 export function batchesOf(group: Group): ProposalBatch[] {
   return group.map(({ batch }) => batch);
 }
@@ -98,8 +103,7 @@ export class Proposals {
     let commands = 0;
     let bytes = 0;
     for (const pending of this.#waiting) {
-      // What stops on an error is refused as a whole, so it travels alone.
-      if (taken > 0 && (pending.batch.stopOnError || this.#waiting[0]?.batch.stopOnError)) break;
+      if (taken > 0 && (travelsAlone(pending) || travelsAlone(this.#waiting[0]))) break;
       commands += pending.batch.commands.length;
       bytes += pending.bytes;
       if (taken > 0 && (commands > MAX_FRAME_COMMANDS || bytes > MAX_FRAME_BYTES)) break;
@@ -143,17 +147,21 @@ export class Proposals {
 
   /** Answers what is committed: the entry at its place is the one that was appended. */
   onCommitted(commitIndex: number, termAt: (index: number) => number | undefined): void {
-    let done = 0;
-    for (const { group, results, last, isAnswered } of this.#appended) {
-      if (last.index > commitIndex || termAt(last.index) !== last.term) break;
+    const open: Appended[] = [];
+    const committed: Appended[] = [];
+    // They aren't in the order of their places: a group of retries waits for what was appended before.
+    for (const appended of this.#appended) {
+      const { index, term } = appended.last;
+      (index <= commitIndex && termAt(index) === term ? committed : open).push(appended);
+    }
+    this.#appended = open;
+    for (const { group, results, isAnswered } of committed) {
       this.#release(group);
       for (const [i, pending] of group.entries()) {
         const result = results[i];
         if (!isAnswered && result !== undefined) this.#answer(pending, result);
       }
-      done++;
     }
-    this.#appended.splice(0, done);
   }
 
   /** This node leads no more in `term`: what it appended in it may survive or not. */

@@ -2,7 +2,7 @@ import { assert, unreachable } from "../assert.ts";
 import type { Failure } from "../failure.ts";
 import type { Raft } from "../raft/raft.ts";
 import type { ReadOutcome, Ready } from "../raft/ready.ts";
-import type { NodeId } from "../raft/types.ts";
+import { EntryType, type NodeId } from "../raft/types.ts";
 import { admit } from "./admission.ts";
 import type { ProposalBatch, ReadIndexResult } from "./api.ts";
 import type { DiskGuard } from "./disk-guard.ts";
@@ -79,8 +79,8 @@ export class Requests {
     if (request.kind === "readIndex") {
       return this.#reads.add(nowMs + this.#options.proposalTimeoutMs, done, request.term);
     }
-    const { commands, conditions, stopOnError, term } = request;
-    this.#proposals.add({ commands, conditions, stopOnError, deadlineMs: undefined, ordered: true, done }, nowMs, term);
+    const { kind: _, term, ...proposals } = request;
+    this.#proposals.add({ ...proposals, deadlineMs: undefined, ordered: true, done }, nowMs, term);
   }
 
   /** Hands on what waits, before the turn's Ready is taken. `diskTurns` are under way. */
@@ -164,15 +164,18 @@ export class Requests {
 
   #proposeHere(nowMs: number): void {
     const { currentTerm: term, commitIndex, log } = this.#raft;
-    const { refusal } = this.#diskGuard;
     while (this.#stepped.length < MAX_FRAMES_PER_TURN) {
       const group = this.#proposals.takeGroup();
       if (group === undefined) return;
       const { lastIndex } = log;
+      const isSubscription = group[0]?.batch.isSubscription === true;
+      // Acknowledgements let the log be cut off: they go on when there is no room for commands.
+      const refusal = isSubscription ? undefined : this.#diskGuard.refusal;
       const admission = admit(batchesOf(group), { term, lastIndex, sessions: this.#sessions, refusal });
       const { commands, ids } = admission;
       if (commands.length > 0) {
-        this.#raft.step({ kind: "propose", commands, ids });
+        const type = isSubscription ? EntryType.subscription : EntryType.command;
+        this.#raft.step({ kind: "propose", type, commands, ids });
         this.#stepped.push(lastIndex + 1);
       }
       this.#proposals.onAdmitted(group, admission, term, commitIndex, nowMs);

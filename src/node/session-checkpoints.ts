@@ -1,14 +1,15 @@
 import { SessionsEncoder } from "../session/checkpoint.ts";
-import type { SessionTable } from "../session/session-table.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { LogTables } from "./log-tables.ts";
 import type { NodeOptions } from "./options.ts";
+import { encodeLogState } from "./own-state.ts";
 
 /** For the sake of bytes alone, a checkpoint waits for so many times the last one's own: a large one isn't made all the time. */
 const LOG_FACTOR = 16;
 
-/** When the session table is written to the disk, so that a start reads no more of the log than what came after. */
+/** When the tables are written to the disk, so that a start reads no more of the log than what came after. */
 export class SessionCheckpoints {
-  readonly #table: SessionTable;
+  readonly #tables: LogTables;
   readonly #storage: Storage;
   readonly #everyEntries: number;
   readonly #minBytes: number;
@@ -22,11 +23,12 @@ export class SessionCheckpoints {
   #bytesSince: number;
   /** A checkpoint in the making. */
   #encoder: SessionsEncoder | undefined;
+  #cursors: Uint8Array = new Uint8Array(0);
   #isSaving = false;
 
-  /** `table` is as of `index`. */
-  constructor(table: SessionTable, index: number, storage: Storage, options: NodeOptions) {
-    this.#table = table;
+  /** `tables` are as of `index`, and a checkpoint of them would have so many bytes, or none was ever made. */
+  constructor(tables: LogTables, index: number, bytes: number, storage: Storage, options: NodeOptions) {
+    this.#tables = tables;
     this.#storage = storage;
     this.#everyEntries = options.sessionCheckpointEntries;
     this.#minBytes = options.sessionCheckpointBytes;
@@ -36,23 +38,30 @@ export class SessionCheckpoints {
     this.#phase = Math.floor(share * this.#everyEntries);
     this.#bytesSince = Math.floor(share * this.#minBytes);
     this.#index = index;
-    this.#bytes = storage.recovered.sessions?.bytes.length ?? 0;
+    this.#bytes = bytes;
+  }
+
+  /** The table is no longer the log's. */
+  stop(): void {
+    this.#encoder = undefined;
   }
 
   /** The table took in so many bytes of the log, up to `index`. */
   onTaken(index: number, bytes: number): void {
     this.#bytesSince += bytes;
     if (this.#encoder !== undefined || this.#isSaving || !this.#isDue(index)) return;
-    this.#encoder = new SessionsEncoder(this.#table);
+    this.#encoder = new SessionsEncoder(this.#tables.sessions);
+    this.#cursors = this.#tables.cursors.encode();
     this.#index = index;
     this.#bytesSince = 0;
   }
 
   /** Goes on with a checkpoint, as far as one turn may. Whether there is more to do. */
   advance(): boolean {
-    const bytes = this.#encoder?.write(this.#entriesPerTurn);
-    if (bytes === undefined) return this.#encoder !== undefined;
+    const sessions = this.#encoder?.write(this.#entriesPerTurn);
+    if (sessions === undefined) return this.#encoder !== undefined;
     this.#encoder = undefined;
+    const bytes = encodeLogState({ sessions, cursors: this.#cursors });
     this.#bytes = bytes.length;
     this.#isSaving = true;
     this.#storage.saveSessions({ index: this.#index, bytes }, () => {

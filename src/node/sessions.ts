@@ -1,17 +1,24 @@
 import { assert } from "../assert.ts";
-import { Failure } from "../failure.ts";
-import { decodeEntries, textOf } from "../frame/codec.ts";
 import type { Raft } from "../raft/raft.ts";
-import type { EntryId, Frame, ProposalId } from "../raft/types.ts";
-import { decodeSessions } from "../session/checkpoint.ts";
-import { type Found, SessionTable } from "../session/session-table.ts";
-import type { Storage } from "../storage/storage.ts";
-import { readLog } from "./log-reader.ts";
+import type { EntryId, ProposalId } from "../raft/types.ts";
+import type { CursorTable } from "../session/cursor-table.ts";
+import type { Found } from "../session/session-table.ts";
+import type { SubscriptionOp } from "../session/subscription.ts";
+import type { Recovered, Storage } from "../storage/storage.ts";
+import { LogTables } from "./log-tables.ts";
 import type { NodeOptions } from "./options.ts";
+import { decodeLogState, decodeOwnState, type LogState } from "./own-state.ts";
 import { SessionCheckpoints } from "./session-checkpoints.ts";
+import { SessionFollower } from "./session-follower.ts";
 
-/** What one turn takes in of a log that it lags behind. */
-const MAX_BYTES_PER_TURN = 512 * 1024;
+export interface SessionsHooks {
+  /** Called when there is more to `follow`. */
+  readonly onProgress: () => void;
+  /** Called with the number of bytes of each frame that was taken in. */
+  readonly onTaken: (bytes: number) => void;
+  /** Called with what was done to the cursors by the entry at `index`. */
+  readonly onSubscription: (op: SubscriptionOp, index: number) => void;
+}
 
 /**
  * What of the log was proposed with an id. The table follows what is committed and durable on this node, as a subscriber
@@ -21,48 +28,60 @@ const MAX_BYTES_PER_TURN = 512 * 1024;
 export class Sessions {
   readonly #raft: Raft;
   readonly #storage: Storage;
-  readonly #onProgress: () => void;
-  readonly #table: SessionTable;
-  readonly #checkpoints: SessionCheckpoints;
-  /** The table is that of the log up to here. */
-  #index: number;
-  #isReading = false;
+  readonly #options: NodeOptions;
+  readonly #hooks: SessionsHooks;
+  #follower: SessionFollower;
+  #checkpoints: SessionCheckpoints;
   /** By client id and sequence, the index: of entries of the present term, while this node leads. */
   readonly #appended = new Map<string, Map<number, number>>();
   #appendedCount = 0;
 
-  /** `onProgress` is called when there is more to `follow`. */
-  constructor(raft: Raft, storage: Storage, options: NodeOptions, onProgress: () => void) {
+  constructor(raft: Raft, storage: Storage, options: NodeOptions, hooks: SessionsHooks) {
     this.#raft = raft;
     this.#storage = storage;
-    this.#onProgress = onProgress;
-    const { sessions } = storage.recovered;
-    this.#table =
-      sessions === undefined
-        ? new SessionTable(options.sessionLimits)
-        : decodeSessions(sessions.bytes, options.sessionLimits);
-    this.#index = sessions?.index ?? raft.log.base.index;
-    this.#checkpoints = new SessionCheckpoints(this.#table, this.#index, storage, options);
+    this.#options = options;
+    this.#hooks = hooks;
+    const { index, state, bytes } = newestState(storage.recovered);
+    this.#follower = this.#followFrom(index, state);
+    this.#checkpoints = this.#checkpointsFrom(index, bytes);
+  }
+
+  /** As of `index`. */
+  get cursors(): CursorTable {
+    return this.#follower.tables.cursors;
+  }
+
+  /** The table is that of the log up to here. */
+  get index(): number {
+    return this.#follower.index;
+  }
+
+  /** The log was replaced by a snapshot: the tables are its, as of `index`. */
+  replace(index: number, state: LogState): void {
+    this.#follower.stop();
+    this.#follower = this.#followFrom(index, state);
+    this.#checkpoints.stop();
+    this.#checkpoints = this.#checkpointsFrom(index, state.sessions.length);
   }
 
   /** Whether the log holds a proposal, as far as the table and what was appended since go. */
   find(id: ProposalId): Found {
     const index = this.#appended.get(id.clientId)?.get(id.sequence);
     if (index !== undefined) return { kind: "known", id: { index, term: this.#raft.currentTerm } };
-    return this.#table.find(id);
+    return this.#follower.tables.sessions.find(id);
   }
 
   /** Whether a leader knows all that its predecessors appended, so that `find` tells a new proposal for certain. */
   get areKnown(): boolean {
     const { role } = this.#raft;
-    return role.kind === "leader" && this.#index >= role.noOpIndex;
+    return role.kind === "leader" && this.index >= role.noOpIndex;
   }
 
   /** What a leader that can't propose yet still reads; "" for nothing, and on a follower. */
   get lag(): string {
     const { role, commitIndex } = this.#raft;
     if (role.kind !== "leader" || commitIndex < role.noOpIndex || this.areKnown) return "";
-    return `it leads, and reads its log for the sessions of clients: entry ${this.#index} of ${role.noOpIndex}`;
+    return `it leads, and reads its log for the sessions of clients: entry ${this.index} of ${role.noOpIndex}`;
   }
 
   /** This node, as the leader, appends a proposal at `index`. */
@@ -84,29 +103,30 @@ export class Sessions {
 
   /** Takes in what has been committed, and goes on with a checkpoint. To be called after every turn. */
   follow(): void {
-    if (this.#checkpoints.advance()) this.#onProgress();
-    const { lastApplied } = this.#raft;
-    if (this.#isReading || this.#index >= lastApplied) return;
-    this.#isReading = true;
-    readLog(this.#raft, this.#storage, this.#index + 1, lastApplied, MAX_BYTES_PER_TURN, (frames) => {
-      this.#isReading = false;
-      assert(!(frames instanceof Failure), "what the session table lacks is in the log");
-      for (const frame of frames) this.#take(frame);
-      this.#onProgress();
+    if (this.#checkpoints.advance()) this.#hooks.onProgress();
+    const { lastApplied, durability } = this.#raft;
+    const goesOn = this.#follower.follow(lastApplied);
+    assert(goesOn || durability.isResetting, `what the session table lacks, from ${this.index} on, is in the log`);
+  }
+
+  #followFrom(index: number, state: LogState | undefined): SessionFollower {
+    const tables = LogTables.of(state, this.#options.sessionLimits);
+    return new SessionFollower(this.#raft, this.#storage, tables, index, {
+      onProgress: this.#hooks.onProgress,
+      onSubscription: this.#hooks.onSubscription,
+      onId: (id, entry) => this.#forgetAppended(id, entry),
+      onFrame: ({ last, bytes: { length } }) => this.#onTaken(last, length),
     });
   }
 
-  #take(frame: Frame): void {
-    assert(frame.first === this.#index + 1, `the session table goes from ${this.#index} on to ${frame.first}`);
-    for (const { index, term, clientId, sequence } of decodeEntries(frame.bytes)) {
-      if (sequence === 0) continue;
-      const id = { clientId: textOf(clientId), sequence };
-      this.#table.add(id, { index, term });
-      this.#forgetAppended(id, { index, term });
-    }
-    this.#index = frame.last;
-    this.#checkpoints.onTaken(this.#index, frame.bytes.length);
-    const beyond = this.#raft.log.lastIndex - this.#index;
+  #checkpointsFrom(index: number, bytes: number): SessionCheckpoints {
+    return new SessionCheckpoints(this.#follower.tables, index, bytes, this.#storage, this.#options);
+  }
+
+  #onTaken(index: number, bytes: number): void {
+    this.#checkpoints.onTaken(index, bytes);
+    this.#hooks.onTaken(bytes);
+    const beyond = this.#raft.log.lastIndex - index;
     assert(this.#appendedCount <= beyond, `${this.#appendedCount} ids of ${beyond} entries are beside the table`);
   }
 
@@ -117,4 +137,22 @@ export class Sessions {
     this.#appendedCount--;
     if (sequences.size === 0) this.#appended.delete(clientId);
   }
+}
+
+/** What a start goes on from: the checkpoint or the newest snapshot, whichever is the later one. */
+function newestState({ sessions, snapshots }: Recovered): Newest {
+  const snapshot = snapshots.at(-1);
+  if (snapshot === undefined || (sessions !== undefined && sessions.index >= snapshot.last.index)) {
+    if (sessions === undefined) return { index: 0, state: undefined, bytes: 0 };
+    return { index: sessions.index, state: decodeLogState(sessions.bytes), bytes: sessions.bytes.length };
+  }
+  const { last, ownState } = snapshot;
+  return { index: last.index, state: decodeOwnState(ownState), bytes: ownState.length };
+}
+
+interface Newest {
+  readonly index: number;
+  readonly state: LogState | undefined;
+  /** What it takes. */
+  readonly bytes: number;
 }

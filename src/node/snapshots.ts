@@ -1,164 +1,149 @@
+import { assert } from "../assert.ts";
+import type { Clock } from "../clock.ts";
 import { Failure } from "../failure.ts";
+import type { Raft } from "../raft/raft.ts";
 import type { EntryId } from "../raft/types.ts";
-import { errorCode, StorageError, toStorageError } from "../storage/error.ts";
-import { DiskLowError, type SnapshotReader, type SnapshotWriter } from "../storage/snapshot-files.ts";
-import type { SnapshotStore } from "../storage/snapshot-store.ts";
-import type { SnapshotRecord } from "../storage/storage.ts";
-import type { NodeApi } from "./api.ts";
-import { draining } from "./failures.ts";
+import type { SnapshotRecord, SnapshotReset, Storage } from "../storage/storage.ts";
+import type { NodeOptions } from "./options.ts";
+import { OwnStateBuilder } from "./own-state-builder.ts";
 
-/** Snapshots that may be on their way to this node: one, and one more for an application that was restarted. */
-const MAX_UPLOADS = 2;
+/** How many snapshots are kept. While the newest is read by those who need one, the application may put the next. */
+const KEPT = 2;
 
-/** Snapshots that may be on their way out of it. Each has a file open, and a few MiB. */
-const MAX_DOWNLOADS = 16;
+/** Where this node follows, the log may grow by so much more before its application is asked. */
+const FOLLOWER_PATIENCE = 1.25;
 
-/** After so long it is worth to try again what needs room, or another's end. */
+/** After its last reader has gone a snapshot stays for another try, and the log after it for those who have it now. */
+const PIN_LINGER_MS = 30_000;
+
+/** After so long it is worth to try again what came too soon. */
 const RETRY_MS = 1_000;
 
-/** Errors by what they say of the disk. What is neither, such as a missing permission, ends a call and no node. */
-const NO_ROOM = /^(ENOSPC|EDQUOT|EFBIG)$/;
-const NO_DESCRIPTORS = /^(EMFILE|ENFILE)$/;
-const DISK_FAILED = /^(EIO|EROFS|ESTALE|ENXIO|ENODEV)$/;
-
-/** What is stored, and how it is read. */
-export type { SnapshotReader, SnapshotRecord };
-
-/** What an upload says that it is. */
-export interface UploadHeader {
-  readonly index: number;
-  /** 0 for not checked. */
-  readonly term: number;
-  readonly format: string;
+/** A snapshot whose bytes have come to this node. It counts for nothing yet. */
+export interface ArrivedSnapshot extends Omit<SnapshotRecord, "ownState"> {
+  /** Undefined when this node has to make it from its log: the application put the snapshot here. */
+  readonly ownState: Uint8Array | undefined;
+  /** Makes its file durable. `done` is called once, with why it can't be if so. */
+  keep(done: (failure: Error | undefined) => void): void;
 }
 
-/** Takes in and hands out snapshots of the application's state. */
-export class Snapshots {
-  readonly #node: Pick<NodeApi, "state" | "termAt" | "draining">;
-  readonly #store: SnapshotStore;
-  readonly #onDamage: (error: StorageError) => void;
-  #uploads = 0;
-  #downloads = 0;
-  #isClosed = false;
-  /** Called when no upload is left. */
-  #onIdle = (): void => {};
-  /** One snapshot is added after the other. */
-  #adding: Promise<unknown> = Promise.resolve();
+export interface SnapshotsHooks {
+  readonly logId: () => Uint8Array;
+  /** Called when there is more to do in a turn. */
+  readonly onProgress: () => void;
+  /** Called when one more snapshot is durable and counts; the log is as it was. */
+  readonly onStored: (snapshot: SnapshotRecord) => void;
+}
 
-  /** `onDamage` is called when the disk fails, or returns what was not written: the node has to end. */
-  constructor(
-    node: Pick<NodeApi, "state" | "termAt" | "draining">,
-    store: SnapshotStore,
-    onDamage: (error: StorageError) => void,
-  ) {
-    this.#node = node;
-    this.#store = store;
-    this.#onDamage = onDamage;
+interface Job {
+  readonly arrived: ArrivedSnapshot;
+  readonly done: (result: SnapshotRecord | Error) => void;
+}
+
+/**
+ * The snapshots that this node has. What arrives is taken in one after the other: its own part is made, if this node has to,
+ * its file is made durable, and then it counts, by a row in the database. Where the log doesn't reach so far, it is replaced.
+ */
+export class Snapshots {
+  readonly #raft: Raft;
+  readonly #storage: Storage;
+  readonly #clock: Clock;
+  readonly #options: NodeOptions;
+  readonly #hooks: SnapshotsHooks;
+  /** Oldest first. */
+  #kept: readonly SnapshotRecord[];
+  /** Bytes that were applied since it was stored, or since the start. */
+  #bytesSince = 0;
+  readonly #waiting: Job[] = [];
+  #job: Job | undefined;
+  #builder: OwnStateBuilder | undefined;
+  /** Its file is durable; it waits to count. */
+  #ready: SnapshotRecord | undefined;
+  /** It is about to replace the log. */
+  #reset: SnapshotReset | undefined;
+  /** By the snapshot's index, by how many it is being read, or was a moment ago. */
+  readonly #pins = new Map<number, number>();
+  #endedWith: Failure | undefined;
+
+  constructor(raft: Raft, storage: Storage, clock: Clock, options: NodeOptions, hooks: SnapshotsHooks) {
+    this.#raft = raft;
+    this.#storage = storage;
+    this.#clock = clock;
+    this.#options = options;
+    this.#hooks = hooks;
+    this.#kept = storage.recovered.snapshots;
   }
 
   get latest(): SnapshotRecord | undefined {
-    return this.#store.latest;
-  }
-
-  /** Begins an upload, which has to be finished or discarded. Throws a Failure that says what stands against it. */
-  async begin(header: UploadHeader): Promise<Upload> {
-    this.#refuseClosed();
-    const last = this.#check(header);
-    if (this.#uploads >= MAX_UPLOADS) throw tooMany(MAX_UPLOADS, "stored");
-    this.#uploads++;
-    try {
-      return new Upload(this, last, header.format, await this.failing(() => this.#store.create()));
-    } catch (error) {
-      this.onUploadEnded();
-      throw error;
-    }
-  }
-
-  /** Has the newest snapshot in one of the formats read. Throws a Failure when there is none. */
-  async read(formats: readonly string[], use: (reader: SnapshotReader) => Promise<void>): Promise<void> {
-    this.#refuseClosed();
-    const snapshot = this.#store.find(formats);
-    if (snapshot === undefined) {
-      const wanted = formats.length === 0 ? "" : ` in any of the formats ${formats.join(", ")}`;
-      throw new Failure("NO_SNAPSHOT", `this node has no snapshot${wanted}`);
-    }
-    if (this.#downloads >= MAX_DOWNLOADS) throw tooMany(MAX_DOWNLOADS, "read");
-    this.#downloads++;
-    try {
-      const reader = await this.failing(() => this.#store.read(snapshot));
-      await use(reader).finally(() => reader.close());
-    } finally {
-      this.#downloads--;
-    }
-  }
-
-  /** Takes nothing new, and resolves once what has begun has ended; all calls have to have been ended before. */
-  async close(): Promise<void> {
-    this.#isClosed = true;
-    if (this.#uploads === 0) return;
-    await new Promise<void>((resolve) => {
-      this.#onIdle = resolve;
-    });
-  }
-
-  /** Makes an upload the newest snapshot. Throws a Failure when another one, as new, has been faster. */
-  async add(writer: SnapshotWriter, snapshot: SnapshotRecord): Promise<void> {
-    const adding = this.#adding.then(async () => {
-      this.#refuseClosed();
-      this.#refuseOutdated(snapshot.last.index);
-      await this.failing(() => this.#store.add(writer, snapshot));
-    });
-    this.#adding = adding.catch(() => {});
-    await adding;
-  }
-
-  onUploadEnded(): void {
-    this.#uploads--;
-    if (this.#uploads === 0) this.#onIdle();
+    return this.#kept.at(-1);
   }
 
   /**
-   * Does what may fail with the disk. Throws a Failure where something else is to be done than to look at the disk; and
-   * where it is the disk, once the node has been told that it has to end.
+   * Whether the log has grown so much since the newest one that the application shall put another. One is enough for all: the
+   * leader's application is asked first.
    */
-  async failing<T>(operation: () => Promise<T>): Promise<T> {
-    try {
-      return await operation();
-    } catch (error) {
-      const code = errorCode(error);
-      if (error instanceof DiskLowError || NO_ROOM.test(code)) {
-        throw new Failure("DISK_LOW", "this node's disk is nearly full", { retryAfterMs: RETRY_MS, cause: error });
-      }
-      if (NO_DESCRIPTORS.test(code)) {
-        throw new Failure("OVERLOADED", "this node has too many files open", { retryAfterMs: RETRY_MS, cause: error });
-      }
-      const isDisk = error instanceof StorageError || DISK_FAILED.test(code);
-      if (!isDisk) throw error;
-      this.#onDamage(toStorageError(error, "a snapshot's file"));
-      throw new Failure("DATA_LOSS", "this node's storage failed; go on with any other", { cause: error });
-    }
+  get isWanted(): boolean {
+    const { snapshotEntries, snapshotBytes } = this.#options;
+    const entries = this.#raft.lastApplied - (this.latest?.last.index ?? 0);
+    const patience = this.#raft.role.kind === "leader" ? 1 : FOLLOWER_PATIENCE;
+    return entries >= snapshotEntries * patience || this.#bytesSince >= snapshotBytes * patience;
   }
 
-  #refuseClosed(): void {
-    if (this.#isClosed || this.#node.draining) throw draining();
+  /** So many more bytes of the log are applied. */
+  onApplied(bytes: number): void {
+    this.#bytesSince += bytes;
   }
 
-  /** The entry that a header means. */
-  #check({ index, term }: UploadHeader): EntryId {
-    const { applied, first } = this.#node.state();
-    if (index > applied) {
-      const metadata = { applied_index: String(applied) };
-      throw new Failure("SNAPSHOT_AHEAD", `entry ${index} isn't committed and durable here, where ${applied} is`, {
+  /** The newest in one of the formats, in any when none is given, that covers entries to `minIndex` at least. */
+  find(formats: readonly string[], minIndex = 0): SnapshotRecord | undefined {
+    return this.#kept.findLast(
+      ({ format, last }) => last.index >= minIndex && (formats.length === 0 || formats.includes(format)),
+    );
+  }
+
+  /** The snapshot of exactly that entry. */
+  get(last: EntryId): SnapshotRecord | undefined {
+    return this.#kept.find((snapshot) => snapshot.last.index === last.index && snapshot.last.term === last.term);
+  }
+
+  /**
+   * Keeps a snapshot, and the log after it, for one who reads it. Returns how to let go, which takes effect after a while: a
+   * reader whose connection broke comes back.
+   */
+  pin({ last: { index } }: SnapshotRecord): () => void {
+    this.#pins.set(index, (this.#pins.get(index) ?? 0) + 1);
+    let isPinned = true;
+    return () => {
+      if (!isPinned) return;
+      isPinned = false;
+      this.#clock.setTimer(PIN_LINGER_MS, () => {
+        const left = (this.#pins.get(index) ?? 0) - 1;
+        if (left > 0) this.#pins.set(index, left);
+        else this.#pins.delete(index);
+      });
+    };
+  }
+
+  /** The entry before those that the readers of snapshots will need next. */
+  get pinnedIndex(): number {
+    return Math.min(...this.#pins.keys());
+  }
+
+  /** The entry that an application means with `index` and, unless 0, `term`. Throws a Failure when there can't be a snapshot. */
+  check(index: number, term: number): EntryId {
+    const { lastApplied, log } = this.#raft;
+    if (index > lastApplied) {
+      const metadata = { applied_index: String(lastApplied) };
+      throw new Failure("SNAPSHOT_AHEAD", `entry ${index} isn't committed and durable here, where ${lastApplied} is`, {
         metadata,
         retryAfterMs: RETRY_MS,
       });
     }
-    this.#refuseOutdated(index);
-    const found = this.#node.termAt(index);
-    if (found === undefined) {
-      const metadata = { first_index: String(first) };
-      throw new Failure("COMPACTED", `entry ${index} isn't known any more: the log starts at ${first}`, { metadata });
-    }
+    // What is about to replace the log is newer than all that this node had applied.
+    const latest = Math.max(this.latest?.last.index ?? 0, log.base.index);
+    if (index <= latest) throw outdated(latest);
+    const found = log.termAt(index);
+    assert(found !== undefined, `the log begins after ${log.base.index}, and lacks ${index}, which is applied`);
     if (term !== 0 && term !== found) {
       const metadata = { term: String(term), node_term: String(found) };
       throw new Failure("LOG_EPOCH_MISMATCH", `entry ${index} is of term ${found} here, not ${term}`, { metadata });
@@ -166,54 +151,125 @@ export class Snapshots {
     return { index, term: found };
   }
 
-  #refuseOutdated(index: number): void {
-    const latest = this.#store.latest?.last.index ?? 0;
-    if (index > latest) return;
-    const metadata = { snapshot_index: String(latest) };
-    throw new Failure("SNAPSHOT_OUTDATED", `there is a snapshot at entry ${latest} already`, { metadata });
-  }
-}
-
-/** A snapshot on its way in. One operation at a time; nothing counts before `finish` has succeeded. */
-export class Upload {
-  readonly #snapshots: Snapshots;
-  readonly #last: EntryId;
-  readonly #format: string;
-  readonly #writer: SnapshotWriter;
-
-  constructor(snapshots: Snapshots, last: EntryId, format: string, writer: SnapshotWriter) {
-    this.#snapshots = snapshots;
-    this.#last = last;
-    this.#format = format;
-    this.#writer = writer;
+  /** Makes what has arrived the newest snapshot. `done` is called once. */
+  add(arrived: ArrivedSnapshot, done: (result: SnapshotRecord | Error) => void): void {
+    if (this.#endedWith !== undefined) return done(this.#endedWith);
+    this.#waiting.push({ arrived, done });
+    this.#next();
   }
 
-  async write(chunk: Uint8Array): Promise<void> {
-    await this.#snapshots.failing(() => this.#writer.write(chunk));
+  /** Before a turn's Ready is taken: goes on with what has arrived, as far as one turn may. */
+  step(): void {
+    this.#build();
+    const snapshot = this.#ready;
+    if (snapshot === undefined || this.#raft.durability.isResetting) return;
+    const { last } = snapshot;
+    if (last.index <= this.#raft.lastApplied) return this.#save(snapshot);
+    // It commits what this log holds of it; or it replaces the log, and the disk is told with the turn that follows.
+    this.#raft.step({ kind: "install", last });
+    if (this.#raft.durability.isResetting) this.#reset = this.#replaceOldest(snapshot);
   }
 
-  /** The newest snapshot from now on. It has to be discarded when this fails. */
-  async finish(sha256: Uint8Array): Promise<SnapshotRecord> {
-    const { size } = this.#writer;
-    const found = this.#writer.sha256();
-    if (!Buffer.from(found).equals(sha256)) {
-      const metadata = { size: String(size), sha256: Buffer.from(found).toString("hex") };
-      throw new Failure("CHECKSUM_MISMATCH", `the SHA-256 of the ${size} bytes that came is another`, { metadata });
+  /** With what the log is replaced. */
+  get reset(): SnapshotReset {
+    assert(this.#reset !== undefined, "a log is replaced by what has arrived");
+    return this.#reset;
+  }
+
+  /** The log has been replaced, durably. */
+  onReset(): void {
+    const { snapshot } = this.reset;
+    this.#reset = undefined;
+    this.#onCounts(snapshot);
+  }
+
+  /** The node ends. */
+  failAll(failure: Failure): void {
+    this.#endedWith ??= failure;
+    const jobs = [this.#job, ...this.#waiting.splice(0)];
+    this.#job = undefined;
+    this.#builder = undefined;
+    this.#ready = undefined;
+    for (const job of jobs) job?.done(failure);
+  }
+
+  #next(): void {
+    if (this.#job !== undefined) return;
+    this.#job = this.#waiting.shift();
+    if (this.#job === undefined) return;
+    const { arrived } = this.#job;
+    const latest = this.latest;
+    if (arrived.last.index <= (latest?.last.index ?? 0)) return this.#end(outdated(latest?.last.index ?? 0));
+    if (arrived.ownState !== undefined) return this.#keep(arrived.ownState);
+    const { logId, onProgress } = this.#hooks;
+    this.#builder = new OwnStateBuilder(this.#raft, this.#storage, this.#options, latest, arrived.last.index, {
+      logId,
+      onProgress,
+    });
+    onProgress();
+  }
+
+  #build(): void {
+    const result = this.#builder?.advance();
+    if (result === undefined) return;
+    this.#builder = undefined;
+    if (result instanceof Failure) this.#end(result);
+    else this.#keep(result);
+  }
+
+  #keep(ownState: Uint8Array): void {
+    const job = this.#job;
+    job?.arrived.keep((failure) => {
+      if (this.#job !== job) return;
+      if (failure !== undefined) return this.#end(failure);
+      const { last, format, size, sha256 } = job.arrived;
+      this.#ready = { last, format, size, sha256, ownState };
+      this.#hooks.onProgress();
+    });
+  }
+
+  /** The log goes as far: it stays as it is. */
+  #save(snapshot: SnapshotRecord): void {
+    this.#ready = undefined;
+    const { index, term } = snapshot.last;
+    const found = this.#raft.log.termAt(index);
+    if (found !== term) {
+      const metadata = { term: String(term), node_term: String(found) };
+      return this.#end(
+        new Failure("LOG_EPOCH_MISMATCH", `entry ${index} is of term ${found} here, not ${term}`, { metadata }),
+      );
     }
-    const snapshot = { last: this.#last, format: this.#format, size, sha256: found };
-    await this.#snapshots.add(this.#writer, snapshot);
-    this.#snapshots.onUploadEnded();
-    return snapshot;
+    const { dropped } = this.#replaceOldest(snapshot);
+    this.#storage.saveSnapshot(snapshot, dropped, () => {
+      this.#onCounts(snapshot);
+      this.#hooks.onStored(snapshot);
+    });
   }
 
-  /** Never rejects: what can't be removed is swept away by the next start. */
-  async discard(): Promise<void> {
-    await this.#writer.discard().catch(() => {});
-    this.#snapshots.onUploadEnded();
+  /** With `snapshot` the disk forgets others: nobody begins to read one of those while it does. */
+  #replaceOldest(snapshot: SnapshotRecord): SnapshotReset {
+    const old = this.#kept.slice(0, Math.max(0, this.#kept.length + 1 - KEPT));
+    const dropped = old.filter(({ last }) => !this.#pins.has(last.index));
+    this.#kept = this.#kept.filter((kept) => !dropped.includes(kept));
+    return { snapshot, dropped };
+  }
+
+  #onCounts(snapshot: SnapshotRecord): void {
+    this.#kept = [...this.#kept, snapshot];
+    this.#ready = undefined;
+    this.#bytesSince = 0;
+    this.#end(snapshot);
+  }
+
+  #end(result: SnapshotRecord | Error): void {
+    const job = this.#job;
+    this.#job = undefined;
+    job?.done(result);
+    this.#next();
   }
 }
 
-function tooMany(limit: number, what: string): Failure {
-  const metadata = { limit: String(limit) };
-  return new Failure("OVERLOADED", `${limit} snapshots are being ${what}`, { metadata, retryAfterMs: RETRY_MS });
+function outdated(latest: number): Failure {
+  const metadata = { snapshot_index: String(latest) };
+  return new Failure("SNAPSHOT_OUTDATED", `there is a snapshot at entry ${latest} already`, { metadata });
 }

@@ -1,6 +1,7 @@
 import type { Message } from "../raft/message.ts";
-import type { NodeId } from "../raft/types.ts";
+import type { EntryId, NodeId } from "../raft/types.ts";
 import type { ProposalBatch, ProposalResult } from "./api.ts";
+import type { ArrivedSnapshot } from "./snapshots.ts";
 
 /**
  * The port to the other members. Over gRPC in production; the simulation has one that loses, delays, duplicates and
@@ -15,12 +16,25 @@ export interface Transport {
    * answer when its stream breaks is `lost`: it may have been appended.
    */
   forward(to: NodeId, request: ForwardRequest, done: (outcome: ForwardOutcome) => void): void;
+
+  /**
+   * Brings a member's snapshot here, over as many connections as it takes, while the member has it. `done` is called exactly
+   * once.
+   */
+  fetchSnapshot(from: NodeId, last: EntryId, done: (result: FetchedSnapshot | Error) => void): void;
+}
+
+/** A snapshot of another member, whole. Who gets it keeps it, or discards it. */
+export interface FetchedSnapshot extends ArrivedSnapshot {
+  readonly ownState: Uint8Array;
+  discard(): void;
 }
 
 /** A batch of proposals, or a read barrier. Refused in any other term than `term`. */
 export type ForwardRequest = ForwardedProposals | { readonly kind: "readIndex"; readonly term: number };
 
-export interface ForwardedProposals extends Pick<ProposalBatch, "commands" | "conditions" | "stopOnError"> {
+export interface ForwardedProposals
+  extends Pick<ProposalBatch, "commands" | "conditions" | "stopOnError" | "isSubscription"> {
   readonly kind: "propose";
   readonly term: number;
 }

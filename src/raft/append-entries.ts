@@ -92,6 +92,7 @@ function accept(raft: Raft, role: Follower, sequence: number): void {
     match: Math.min(role.verified, raft.durability.index),
     conflict: undefined,
     sequence,
+    snapshot: newestSnapshot(raft),
   });
 }
 
@@ -105,5 +106,10 @@ function reject(raft: Raft, request: AppendEntries, sequence: number, conflict: 
     match: 0,
     conflict,
     sequence,
+    snapshot: newestSnapshot(raft),
   });
+}
+
+function newestSnapshot({ snapshot }: Raft): EntryId | undefined {
+  return snapshot.index === 0 ? undefined : snapshot;
 }

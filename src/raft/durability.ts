@@ -1,7 +1,7 @@
 import { assert } from "../assert.ts";
 import type { Log } from "./log.ts";
 import type { TurnWrite } from "./ready.ts";
-import type { HardState } from "./types.ts";
+import type { EntryId, HardState } from "./types.ts";
 
 /**
  * What of the log and the hard state the disk holds, is being given, and has not been given yet.
@@ -16,6 +16,10 @@ export class Durability {
   /** The first index that no turn was given yet. */
   #unwrittenFrom: number;
   #truncateFrom: number | undefined;
+  /** The log was replaced, and no turn was told. */
+  #reset: EntryId | undefined;
+  /** The turn that was told last. */
+  #resetTurn = 0;
   /** Not yet given to a turn. */
   #hardState: HardState | undefined;
   /** The turn that the present hard state was given to, unless it waits for one. */
@@ -59,19 +63,39 @@ export class Durability {
     for (const turn of this.#turns) turn.claim = Math.min(turn.claim, index - 1);
   }
 
+  /**
+   * The log was replaced by an empty one that follows `base`. Until that is on the disk, the disk holds the old one, of which
+   * everything to `agreedIndex` is as good as before.
+   */
+  onReset(base: EntryId, agreedIndex: number): void {
+    this.#reset = base;
+    this.#truncateFrom = undefined;
+    this.#unwrittenFrom = base.index + 1;
+    this.#durableIndex = Math.min(this.#durableIndex, agreedIndex);
+    for (const turn of this.#turns) turn.claim = Math.min(turn.claim, agreedIndex);
+  }
+
+  /** Whether the disk still holds an older log than the one that begins where this one does. */
+  get isResetting(): boolean {
+    return this.#reset !== undefined || this.#resetTurn > this.#persistedTurn;
+  }
+
   /** The next turn's write, or undefined when the disk was given everything. */
   takeWrite(nowTicks: number): TurnWrite | undefined {
     const frames = this.#log.framesFrom(this.#unwrittenFrom, Number.POSITIVE_INFINITY);
     assert(frames !== undefined, `entries from ${this.#unwrittenFrom} left memory before they were written`);
-    if (this.#hardState === undefined && this.#truncateFrom === undefined && frames.length === 0) return undefined;
+    const write = { hardState: this.#hardState, reset: this.#reset, truncateFrom: this.#truncateFrom, frames };
+    const isNothing = Object.values({ ...write, frames: frames[0] }).every((part) => part === undefined);
+    if (isNothing) return undefined;
     const turn = ++this.#lastTurn;
-    const write = { turn, hardState: this.#hardState, truncateFrom: this.#truncateFrom, frames };
     if (this.#hardState !== undefined) this.#hardStateTurn = turn;
+    if (this.#reset !== undefined) this.#resetTurn = turn;
     this.#hardState = undefined;
+    this.#reset = undefined;
     this.#truncateFrom = undefined;
     this.#unwrittenFrom = this.#log.lastIndex + 1;
     this.#turns.push({ turn, claim: this.#log.lastIndex, startedTicks: nowTicks });
-    return write;
+    return { turn, ...write };
   }
 
   onPersisted(turn: number): void {

@@ -52,6 +52,8 @@ function faultOfAppendEntries(message: AppendEntries): string | undefined {
     if (frame.term < last.term) return `the term falls from ${last.term} to ${frame.term} at entry ${frame.first}`;
     last = { index: frame.last, term: frame.term };
   }
+  if (message.offer !== undefined && faultOfSnapshot(message.offer.last, message.term))
+    return "the offer is no entry's";
   if (last.term > message.term) return `the term ${last.term} of entry ${last.index} is above the leader's`;
   if (last.index > MAX_INDEX) return `index ${last.index} is out of range`;
   return undefined;
@@ -63,7 +65,14 @@ function faultOfAppendEntriesResponse(message: AppendEntriesResponse): string | 
   const hasSequence = message.success || message.sequence !== 0;
   if (hasSequence && !isSequence(message.sequence)) return `sequence ${message.sequence} is out of range`;
   if (message.conflict !== undefined && !isId(message.conflict)) return "the conflict hint is no entry's";
+  if (message.snapshot !== undefined && faultOfSnapshot(message.snapshot, message.term))
+    return "snapshot is no entry's";
   return undefined;
+}
+
+/** It covers an entry at least, of a term that has been. */
+function faultOfSnapshot(last: EntryId, term: number): boolean {
+  return !isId(last) || last.index === 0 || last.term > term;
 }
 
 function isTerm(term: number): boolean {

@@ -24,7 +24,8 @@ export function becomeFollower(raft: Raft, term: number, leader: NodeId): void {
     kind: "follower",
     leader,
     heardTicks: Number.NEGATIVE_INFINITY,
-    verified: 0,
+    // What is committed is in every leader's log, and the base is.
+    verified: raft.log.base.index,
     acceptedSequence: 0,
     answerDue: false,
   };

@@ -1,5 +1,5 @@
 import type { Message } from "./message.ts";
-import type { Frame, NodeId, ProposalIds } from "./types.ts";
+import type { EntryId, EntryType, Frame, NodeId, ProposalIds } from "./types.ts";
 
 /** Everything that can happen to the core. */
 export type Input =
@@ -7,14 +7,26 @@ export type Input =
   | { readonly kind: "tick" }
   /** A message came in. It has passed `faultOf`. */
   | { readonly kind: "message"; readonly message: Message }
-  /** Append these commands next to each other. Answered in the next Ready's `proposals`. */
-  | { readonly kind: "propose"; readonly commands: readonly Uint8Array[]; readonly ids?: ProposalIds | undefined }
+  /** Append these next to each other: commands, or one payload of another type. Answered in the next Ready's `proposals`. */
+  | {
+      readonly kind: "propose";
+      /** A command when not given. */
+      readonly type?: EntryType | undefined;
+      readonly commands: readonly Uint8Array[];
+      readonly ids?: ProposalIds | undefined;
+    }
   /** A read barrier. Answered in some later Ready's `reads` under the same id. */
   | { readonly kind: "readIndex"; readonly id: number }
   /** The disk holds the write of this turn, and those of all turns before it. */
   | { readonly kind: "persisted"; readonly turn: number }
   /** The answer to a Ready's fetch. */
   | { readonly kind: "fetched"; readonly fetch: Fetch; readonly frames: readonly Frame[] }
+  /** This node holds a snapshot of everything to `last`, durably, which is committed and durable here as well. */
+  | { readonly kind: "snapshot"; readonly last: EntryId }
+  /** Forget the log up to `index`: a snapshot covers it. */
+  | { readonly kind: "compact"; readonly index: number }
+  /** Another member's snapshot of everything to `last` has come: go on from there. */
+  | { readonly kind: "install"; readonly last: EntryId }
   /** What was sent to this member lately may be lost. */
   | { readonly kind: "unreachable"; readonly member: NodeId }
   /** The connection to this member broke, and its machine refuses another: a hint that its process died. */

@@ -5,9 +5,15 @@ import type { Raft } from "./raft.ts";
 export function checkInvariants(raft: Raft): void {
   const { log, durability } = raft;
   const last = log.lastId;
+  // While the disk replaces the log by a snapshot, nothing of the new one is applied yet.
+  const agreed = durability.isResetting ? raft.commitIndex : raft.lastApplied;
   assert(
-    log.base.index <= raft.lastApplied && raft.lastApplied <= raft.commitIndex && raft.commitIndex <= last.index,
+    log.base.index <= agreed && raft.lastApplied <= raft.commitIndex && raft.commitIndex <= last.index,
     `base ${log.base.index} <= applied ${raft.lastApplied} <= commit ${raft.commitIndex} <= last ${last.index}`,
+  );
+  assert(
+    log.base.index <= raft.snapshot.index || durability.isResetting,
+    `the log begins after ${log.base.index}, and the newest snapshot is at ${raft.snapshot.index}`,
   );
   assert(
     raft.lastApplied <= durability.index && durability.index <= last.index,
@@ -17,8 +23,8 @@ export function checkInvariants(raft: Raft): void {
   if (raft.role.kind === "leader") {
     for (const progress of raft.role.progress.values()) {
       assert(
-        progress.match < progress.next && progress.next <= last.index + 1,
-        `of ${progress.id}: match ${progress.match} < next ${progress.next} <= last ${last.index} + 1`,
+        Math.max(progress.match, log.base.index) < progress.next && progress.next <= last.index + 1,
+        `of ${progress.id}: match ${progress.match}, base ${log.base.index} < next ${progress.next} <= last ${last.index} + 1`,
       );
     }
   }

@@ -10,11 +10,10 @@ import type { EntryId, Frame, TermStart } from "./types.ts";
  * memory are contiguous and end at `lastIndex`.
  */
 export class Log {
-  /** The entry before the first one: (0, 0), or where a snapshot ends. */
-  readonly base: EntryId;
+  #base: EntryId;
   #lastIndex: number;
   /** Ascending; the first one starts at `base.index + 1`. */
-  readonly #termStarts: TermStart[];
+  #termStarts: TermStart[];
   #frames: Frame[] = [];
   #bytesInMemory = 0;
 
@@ -28,9 +27,14 @@ export class Log {
       const previous = termStarts[i - 1] ?? base;
       assert(start.index > previous.index && start.term >= previous.term, `term ${start.term} is out of order`);
     }
-    this.base = base;
+    this.#base = base;
     this.#lastIndex = lastIndex;
     this.#termStarts = [...termStarts];
+  }
+
+  /** The entry before the first one: (0, 0), or one that a snapshot covers. */
+  get base(): EntryId {
+    return this.#base;
   }
 
   get firstIndex(): number {
@@ -107,6 +111,34 @@ export class Log {
     }
     while ((this.#termStarts.at(-1)?.index ?? 0) >= index) this.#termStarts.pop();
     this.#lastIndex = index - 1;
+  }
+
+  /** Forgets everything up to `index`, which is the base then. */
+  compactTo(index: number): void {
+    const term = this.termAt(index);
+    assert(term !== undefined, `the log from ${this.firstIndex} to ${this.#lastIndex} can't begin after ${index}`);
+    if (index === this.#base.index) return;
+    const next = this.termAt(index + 1);
+    const later = this.#termStarts.filter((start) => start.index > index + 1);
+    this.#termStarts = next === undefined ? [] : [{ index: index + 1, term: next }, ...later];
+    this.#base = { index, term };
+    const kept = this.#frames.findIndex((frame) => frame.last > index);
+    const dropped = this.#frames.splice(0, kept === -1 ? this.#frames.length : kept);
+    for (const { bytes } of dropped) this.#bytesInMemory -= bytes.length;
+    const [oldest] = this.#frames;
+    if (oldest === undefined || oldest.first > index) return;
+    const rest = sliceFrame(oldest, index + 1, oldest.last);
+    this.#bytesInMemory += rest.bytes.length - oldest.bytes.length;
+    this.#frames[0] = rest;
+  }
+
+  /** Forgets everything: the log is empty, and its next entry follows `base`. */
+  resetTo(base: EntryId): void {
+    this.#base = base;
+    this.#lastIndex = base.index;
+    this.#termStarts = [];
+    this.#frames = [];
+    this.#bytesInMemory = 0;
   }
 
   /**

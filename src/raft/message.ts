@@ -37,6 +37,16 @@ export interface AppendEntries extends Envelope {
   readonly leaderCommit: number;
   /** Rises with every request of this leader in this term, from 1. */
   readonly sequence: number;
+  /** Only without `frames`: the leader's newest snapshot, for nobody but the receiver's node. */
+  readonly offer?: SnapshotOffer | undefined;
+}
+
+/** A snapshot that can be had of the sender. */
+export interface SnapshotOffer {
+  /** The last entry that it covers. */
+  readonly last: EntryId;
+  /** The leader's log begins too late for the receiver, which can follow only from a snapshot on. */
+  readonly isNeeded: boolean;
 }
 
 export interface AppendEntriesResponse extends Envelope {
@@ -51,4 +61,6 @@ export interface AppendEntriesResponse extends Envelope {
    * when that came from an earlier term.
    */
   readonly sequence: number;
+  /** The last entry that the sender's newest snapshot covers, for nobody but the receiver's node. */
+  readonly snapshot?: EntryId | undefined;
 }

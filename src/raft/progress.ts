@@ -18,6 +18,8 @@ export interface Progress {
   sentCommit: number;
   /** Entries are being fetched from the disk for it. */
   fetching: boolean;
+  /** Its log ends before this one begins: entries are of no use to it. */
+  needsSnapshot: boolean;
 }
 
 /** One request with entries at a time, until the place is found where the logs match. */
@@ -53,6 +55,7 @@ export function newProgress(id: NodeId, next: number): Progress {
     heartbeatDue: true,
     sentCommit: 0,
     fetching: false,
+    needsSnapshot: false,
   };
 }
 

@@ -21,6 +21,7 @@ import {
   replicate,
 } from "./replication.ts";
 import type { Role } from "./role.ts";
+import { onCompact, onInstall, onPersistedSnapshot, onSnapshot } from "./snapshot.ts";
 import {
   type Configuration,
   type EncodeFrame,
@@ -28,7 +29,6 @@ import {
   EntryType,
   type HardState,
   type NodeId,
-  type ProposalIds,
   type TermStart,
 } from "./types.ts";
 
@@ -65,6 +65,8 @@ export interface RaftRecovered {
   readonly base: EntryId;
   readonly lastIndex: number;
   readonly termStarts: readonly TermStart[];
+  /** The last entry that the newest snapshot covers; (0, 0) for none. */
+  readonly snapshot: EntryId;
 }
 
 /**
@@ -87,6 +89,8 @@ export class Raft {
   commitIndex: number;
   /** Committed and durable here: what may be delivered to this node's service. */
   lastApplied: number;
+  /** The last entry that this node's newest snapshot covers. */
+  snapshot: EntryId;
   nowTicks = 0;
   /** When the election timer fires. */
   electionAtTicks: number;
@@ -108,13 +112,14 @@ export class Raft {
     this.currentTerm = recovered.hardState.currentTerm;
     this.votedFor = recovered.hardState.votedFor;
     // What a snapshot holds is committed; of the rest a leader will tell.
-    this.commitIndex = recovered.base.index;
-    this.lastApplied = recovered.base.index;
+    this.snapshot = recovered.snapshot;
+    this.commitIndex = recovered.snapshot.index;
+    this.lastApplied = recovered.snapshot.index;
     this.role = {
       kind: "follower",
       leader: "",
       heardTicks: Number.NEGATIVE_INFINITY,
-      verified: 0,
+      verified: recovered.base.index,
       acceptedSequence: 0,
       answerDue: false,
     };
@@ -141,15 +146,22 @@ export class Raft {
       case "message":
         return this.#onMessage(input.message);
       case "propose":
-        this.#proposals.push(this.#onPropose(input.commands, input.ids));
+        this.#proposals.push(this.#onPropose(input));
         return;
       case "readIndex":
         return onReadIndex(this, input.id);
       case "persisted":
         this.durability.onPersisted(input.turn);
+        onPersistedSnapshot(this);
         return onPersistedAsFollower(this);
       case "fetched":
         return onFetched(this, input.fetch, input.frames);
+      case "snapshot":
+        return onSnapshot(this, input.last);
+      case "compact":
+        return onCompact(this, input.index);
+      case "install":
+        return onInstall(this, input.last);
       case "unreachable":
         return onUnreachable(this, input.member);
       case "refused":
@@ -259,9 +271,9 @@ export class Raft {
     }
   }
 
-  #onPropose(commands: readonly Uint8Array[], ids: ProposalIds | undefined): ProposalOutcome {
+  #onPropose({ type = EntryType.command, commands, ids }: Extract<Input, { kind: "propose" }>): ProposalOutcome {
     if (this.role.kind !== "leader") return { kind: "notLeader" };
-    return { kind: "appended", first: appendAsLeader(this, EntryType.command, commands, ids) };
+    return { kind: "appended", first: appendAsLeader(this, type, commands, ids) };
   }
 
   #takeMessages(): Message[] {

@@ -20,6 +20,8 @@ export interface Ready {
 export interface TurnWrite {
   readonly turn: number;
   readonly hardState: HardState | undefined;
+  /** The log is replaced by an empty one whose next entry follows this one: what `install` was given. */
+  readonly reset: EntryId | undefined;
   readonly truncateFrom: number | undefined;
   readonly frames: readonly Frame[];
 }

@@ -2,7 +2,7 @@ import { assert } from "../assert.ts";
 import { hasQuorumContact } from "./contact.ts";
 import { becomeFollower } from "./follower.ts";
 import type { Fetch } from "./input.ts";
-import type { AppendEntriesResponse } from "./message.ts";
+import type { AppendEntriesResponse, SnapshotOffer } from "./message.ts";
 import { becomeProbe, becomeReplicate, maybeAdvance, newProgress, type Progress } from "./progress.ts";
 import { allMembers, quorumValue } from "./quorum.ts";
 import type { Raft } from "./raft.ts";
@@ -87,6 +87,7 @@ export function onAppendEntriesResponse(raft: Raft, response: AppendEntriesRespo
 
 function onAccepted(role: Leader, progress: Progress, response: AppendEntriesResponse): void {
   maybeAdvance(progress, response.match);
+  progress.needsSnapshot = false;
   const { mode } = progress;
   if (mode.kind !== "probe" || mode.sent === undefined || response.sequence < mode.sent.sequence) return;
   // All requests since the probe went to the same place, so that is where the logs match. That the probe's entries
@@ -104,12 +105,23 @@ function onRejected(raft: Raft, progress: Progress, sequence: number, conflict: 
   // There may be no earlier place to look: the rejection was overtaken by an acceptance, or the member is behind where
   // the log begins. The heartbeats go on asking.
   if (next < progress.next) becomeProbe(progress, next);
+  else if (progress.match < raft.log.base.index) progress.needsSnapshot = true;
+}
+
+/** The log begins later now. Who was to be sent what is gone is asked whether it has it. */
+export function onCompacted(raft: Raft): void {
+  if (raft.role.kind !== "leader") return;
+  const { firstIndex } = raft.log;
+  for (const progress of raft.role.progress.values()) {
+    if (progress.next < firstIndex) becomeProbe(progress, firstIndex);
+  }
 }
 
 export function onUnreachable(raft: Raft, member: NodeId): void {
   const progress = raft.role.kind === "leader" ? raft.role.progress.get(member) : undefined;
   if (progress === undefined) return;
-  becomeProbe(progress, progress.mode.kind === "replicate" ? progress.match + 1 : progress.next);
+  const next = progress.mode.kind === "replicate" ? progress.match + 1 : progress.next;
+  becomeProbe(progress, Math.max(next, raft.log.firstIndex));
   // With the connection gone there is no hurry: the next heartbeat probes.
   progress.heartbeatDue = false;
 }
@@ -196,6 +208,7 @@ function sendAppend(raft: Raft, role: Leader, progress: Progress, frames: readon
     frames,
     leaderCommit: raft.commitIndex,
     sequence,
+    offer: frames.length > 0 || raft.snapshot.index === 0 ? undefined : offerTo(raft, progress),
   });
   const { mode } = progress;
   // In a pipeline entries don't stand in for a heartbeat: they are answered only when they are durable.
@@ -209,4 +222,8 @@ function sendAppend(raft: Raft, role: Leader, progress: Progress, frames: readon
     mode.inFlightBytes += bytes;
     progress.next = upTo + 1;
   }
+}
+
+function offerTo({ snapshot }: Raft, { needsSnapshot }: Progress): SnapshotOffer {
+  return { last: snapshot, isNeeded: needsSnapshot };
 }

@@ -22,7 +22,7 @@ export interface EntryId {
 export const ZERO_ID: EntryId = { index: 0, term: 0 };
 
 /** The numbers are those of `raft.v1.EntryType`. */
-export const EntryType = { command: 1, noOp: 2, logId: 3 } as const;
+export const EntryType = { command: 1, noOp: 2, logId: 3, subscription: 4 } as const;
 export type EntryType = (typeof EntryType)[keyof typeof EntryType];
 
 /**

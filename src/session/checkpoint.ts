@@ -47,6 +47,9 @@ export function decodeSessions(bytes: Uint8Array, limits = SESSION_LIMITS): Sess
   const sessions: Session[] = [];
   for (let left = reader.read(); left > 0; left--) sessions.push(readSession(reader));
   if (reader.at !== bytes.length) throw new RangeError("bytes follow the last session");
+  if (!areDistinct(sessions, "clientId") || !areDistinct(sessions, "lastIndex")) {
+    throw new RangeError("two sessions are of one client, or end with one entry");
+  }
   const table = new SessionTable(limits);
   table.restore(sessions);
   return table;
@@ -73,10 +76,18 @@ function readSession(reader: VarintReader): Session {
   const window = new Window();
   let sequence = forgotten;
   for (let left = reader.read(); left > 0; left--) {
-    sequence += reader.read();
-    window.add(sequence, { index: lastIndex - reader.read(), term: reader.read() });
+    const [step, distance, term] = [reader.read(), reader.read(), reader.read()];
+    sequence += step;
+    if (step === 0 || sequence > last || distance >= lastIndex) {
+      throw new RangeError(`sequence ${sequence} of ${clientId} is out of range`);
+    }
+    window.add(sequence, { index: lastIndex - distance, term });
   }
   return { clientId, last, forgotten, lastIndex, window };
+}
+
+function areDistinct(sessions: readonly Session[], field: "clientId" | "lastIndex"): boolean {
+  return new Set(sessions.map((session) => session[field])).size === sessions.length;
 }
 
 const CHUNK_BYTES = 64 * 1024;

@@ -57,9 +57,10 @@ export function checkpointIfOverdue(db: Database): void {
   if ((wal?.log ?? 0) >= OVERDUE_PAGES) checkpoint(db);
 }
 
-/** Brings the WAL into the database and syncs it, as far as nobody reads what is older. */
-export function checkpoint(db: Database): void {
-  db.pragma("wal_checkpoint(PASSIVE)");
+/** Brings the WAL into the database and syncs it, as far as nobody reads what is older. Whether that was all of it. */
+export function checkpoint(db: Database): boolean {
+  const [wal] = db.pragma("wal_checkpoint(PASSIVE)") as { readonly log: number; readonly checkpointed: number }[];
+  return wal?.log === wal?.checkpointed;
 }
 
 function setCommonPragmas(db: Database): void {

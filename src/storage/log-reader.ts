@@ -9,6 +9,7 @@ import type { ReadRange } from "./storage.ts";
 /** Reads ranges of the log and verifies what it reads. */
 export class LogReader {
   readonly #range: Statement<[number, number], FrameRow>;
+  readonly #base: Statement<[], number>;
 
   constructor(db: Database) {
     // One statement, so that all rows are of one moment, from the row that holds the first index on.
@@ -17,6 +18,7 @@ export class LogReader {
         WHERE first_index >= (SELECT max(first_index) FROM frames WHERE first_index <= ?) AND first_index <= ?
         ORDER BY first_index`,
     );
+    this.#base = db.prepare<[], number>("SELECT base_index FROM state").pluck();
   }
 
   /** As `Storage.read`. Throws a StorageError that names the index of a damaged or missing entry. */
@@ -25,11 +27,10 @@ export class LogReader {
     const frames: Frame[] = [];
     let next = first;
     let left = maxBytes;
+    let isMissing = true;
     for (const row of this.#range.iterate(first, last)) {
-      if (row.first > next || row.last < next) {
-        if (!isCommitted) break;
-        throw damaged(next, `it is missing, ${row.first} was found instead`);
-      }
+      isMissing = row.first > next || row.last < next;
+      if (isMissing) break;
       const frame = verifyFrame(row);
       const wanted = sliceFrame(frame, next, Math.min(frame.last, last));
       if (frames.length > 0 && (wanted.ends[0] ?? 0) > left) break;
@@ -39,7 +40,7 @@ export class LogReader {
       left -= part.bytes.length;
       if (left <= 0 || part.last < wanted.last) break;
     }
-    if (frames.length === 0 && isCommitted) throw damaged(first, "it is missing");
+    if (isMissing && isCommitted && next > (this.#base.get() ?? 0)) throw damaged(next, "it is missing");
     return frames;
   }
 }

@@ -4,16 +4,19 @@ import { sliceFrame } from "../raft/frame.ts";
 import type { EntryId, Frame, HardState } from "../raft/types.ts";
 import { CHECKSUM_BYTES, damaged, entryChecksums, type FrameRow, verifyFrame } from "./checksum.ts";
 import { FRAME_COLUMNS } from "./recover.ts";
+import { writeSnapshot } from "./snapshot-rows.ts";
 import { type LogState, prepareLogStateWrite, readLogState } from "./state-row.ts";
-import type { DiskWrite } from "./storage.ts";
+import type { DiskWrite, SnapshotReset } from "./storage.ts";
 
 /** Executes disk turns. After an error it must not be used again: its idea of the log may be ahead of the disk's. */
 export class LogWriter {
+  readonly #db: Database;
   readonly #statements: Statements;
   readonly #transaction: (execute: () => void) => void;
   #state: LogState;
 
   constructor(db: Database) {
+    this.#db = db;
     this.#statements = prepareStatements(db);
     this.#state = readLogState(db);
     this.#transaction = db.transaction((execute: () => void) => {
@@ -38,13 +41,50 @@ export class LogWriter {
     this.#transaction(execute);
   }
 
-  #execute({ hardState, truncateFrom, frames }: DiskWrite): void {
+  /** Everything to here is to be swept away, and no longer read. */
+  get base(): EntryId {
+    return this.#state.base;
+  }
+
+  /** Lets the log begin after `base`. It is durable on return. */
+  compact(base: EntryId): void {
+    if (base.index > this.#state.base.index) this.count(() => this.#compact(base));
+  }
+
+  #compact(base: EntryId): void {
+    const { last } = this.#state;
+    const statements = this.#statements;
+    assert(base.index <= last.index, `the log is cut off at ${base.index}, and ends at ${last.index}`);
+    const found = statements.termOf.get(base.index);
+    assert(
+      found === base.term,
+      `the log is cut off at ${base.index} of term ${base.term}, which is ${found} on the disk`,
+    );
+    const next = base.index === last.index ? undefined : statements.termOf.get(base.index + 1);
+    statements.deleteTermStartsTo.run(base.index + 1);
+    if (next !== undefined) statements.insertTermStart.run(base.index + 1, next);
+    this.#state = { ...this.#state, base };
+  }
+
+  #execute({ hardState, reset, truncateFrom, frames }: DiskWrite): void {
     if (hardState !== undefined) {
       checkHardState(this.#state.hardState, hardState);
       this.#state = { ...this.#state, hardState };
     }
+    if (reset !== undefined) this.#reset(reset);
     if (truncateFrom !== undefined) this.#state = { ...this.#state, last: this.#truncate(truncateFrom) };
     for (const frame of frames) this.#append(frame);
+  }
+
+  /** What the log held to the snapshot's last entry is left to be swept away. */
+  #reset(reset: SnapshotReset): void {
+    const { last } = reset.snapshot;
+    assert(last.index > this.#state.base.index, `the log begins after ${this.#state.base.index}, not ${last.index}`);
+    this.#statements.deleteFrames.run(last.index + 1);
+    this.#statements.deleteFrameAcross.run({ index: last.index });
+    this.#statements.deleteTermStarts.run(0);
+    writeSnapshot(this.#db, reset);
+    this.#state = { ...this.#state, base: last, last };
   }
 
   /** Removes `from` and everything after it. Returns the entry that is the last one then. */
@@ -56,7 +96,7 @@ export class LogWriter {
     statements.deleteFrames.run(from);
     statements.deleteTermStarts.run(from);
     const row = statements.lastFrame.get();
-    const end = row === undefined ? base.index : row.last;
+    const end = Math.max(row?.last ?? 0, base.index);
     if (end < from - 1) throw damaged(end + 1, `it is missing, the log should reach ${from - 1}`);
     if (row === undefined) return base;
     if (row.last >= from) {
@@ -64,7 +104,7 @@ export class LogWriter {
       const checksums = row.checksums.subarray(0, kept.ends.length * CHECKSUM_BYTES);
       statements.shortenFrame.run(kept.last, checksums, kept.bytes, kept.first);
     }
-    return { index: from - 1, term: row.term };
+    return from - 1 === base.index ? base : { index: from - 1, term: row.term };
   }
 
   #append(frame: Frame): void {
@@ -108,6 +148,14 @@ function prepareStatements(db: Database) {
     ),
     lastFrame: db.prepare<[], FrameRow>(`SELECT ${FRAME_COLUMNS} FROM frames ORDER BY first_index DESC LIMIT 1`),
     deleteFrames: db.prepare<[number]>("DELETE FROM frames WHERE first_index >= ?"),
+    deleteFrameAcross: db.prepare<[{ readonly index: number }]>(
+      `DELETE FROM frames WHERE last_index > @index
+        AND first_index = (SELECT max(first_index) FROM frames WHERE first_index <= @index)`,
+    ),
+    termOf: db
+      .prepare<[number], number>("SELECT term FROM frames WHERE first_index <= ? ORDER BY first_index DESC LIMIT 1")
+      .pluck(),
+    deleteTermStartsTo: db.prepare<[number]>("DELETE FROM term_starts WHERE first_index <= ?"),
     insertTermStart: db.prepare<[number, number]>("INSERT INTO term_starts (first_index, term) VALUES (?, ?)"),
     deleteTermStarts: db.prepare<[number]>("DELETE FROM term_starts WHERE first_index >= ?"),
   };

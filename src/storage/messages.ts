@@ -1,7 +1,7 @@
-import type { HardState } from "../raft/types.ts";
+import type { EntryId, HardState } from "../raft/types.ts";
 import type { ErrorRecord } from "./error.ts";
 import type { DirectoryOwner } from "./identity.ts";
-import type { DiskUsage, MemberRecord, ReadRange, Recovered, SessionCheckpoint, SnapshotRecord } from "./storage.ts";
+import type { DiskUsage, MemberRecord, ReadRange, Recovered, SessionCheckpoint, SnapshotReset } from "./storage.ts";
 
 /**
  * What the main thread and the two workers say to each other. Each worker answers in the order it was asked, and ends
@@ -25,6 +25,7 @@ export type WriterRequest =
   | {
       readonly kind: "write";
       readonly hardState: HardState | undefined;
+      readonly reset: SnapshotReset | undefined;
       readonly truncateFrom: number | undefined;
       /** Packed, transferred; undefined for none. */
       readonly frames: ArrayBuffer | undefined;
@@ -32,17 +33,12 @@ export type WriterRequest =
   | { readonly kind: "saveMember"; readonly member: MemberRecord }
   | { readonly kind: "saveBootstrapped" }
   | { readonly kind: "saveSessions"; readonly checkpoint: SessionCheckpoint }
-  /** In one transaction: one more, and no more those up to an index. */
-  | { readonly kind: "saveSnapshot"; readonly snapshot: SnapshotRecord; readonly dropUpTo: number };
+  | ({ readonly kind: "saveSnapshot" } & SnapshotReset)
+  | { readonly kind: "compact"; readonly base: EntryId };
 
 export type WriterReply =
   /** The first reply. */
-  | {
-      readonly kind: "opened";
-      readonly recovered: Recovered;
-      readonly snapshots: readonly SnapshotRecord[];
-      readonly usage: DiskUsage;
-    }
+  | { readonly kind: "opened"; readonly recovered: Recovered; readonly usage: DiskUsage }
   /** One more request is on the disk. `commits` counts transactions since the opening: one for each request. */
   | { readonly kind: "done"; readonly commits: number };
 

@@ -10,7 +10,7 @@ import { FailureLatch, SqliteStorage } from "./sqlite-storage.ts";
 import { StorageThread } from "./storage-thread.ts";
 
 /** The database's file in the data directory. SQLite keeps `-wal` and `-shm` files beside it. */
-const DATABASE_FILE = "raft.db";
+export const DATABASE_FILE = "raft.db";
 
 export interface OpenOptions extends DirectoryOwner {
   /** Created where it is missing. One process at a time. */
@@ -56,9 +56,9 @@ export async function openSqliteStorage(options: OpenOptions): Promise<SqliteSto
       threads,
     );
     syncDirectory(directory);
-    const { recovered, snapshots, usage } = reply;
-    const files = await SnapshotFiles.open(directory, snapshots, minFreeBytes);
-    return new SqliteStorage({ recovered, snapshots, files, usage }, writer, reader, lock, failure);
+    const { recovered, usage } = reply;
+    const files = await SnapshotFiles.open(directory, recovered.snapshots, minFreeBytes);
+    return new SqliteStorage({ recovered, files, usage }, writer, reader, lock, failure);
   } catch (error) {
     await Promise.all(threads.map((thread) => thread.close()));
     lock.release();

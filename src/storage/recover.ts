@@ -4,6 +4,7 @@ import { damaged, type FrameRow, verifyFrame } from "./checksum.ts";
 import { checkOwner, createIdentity, type DirectoryOwner, readIdentity, readMembers } from "./identity.ts";
 import { migrate, SCHEMA_VERSION, type SchemaState } from "./schema.ts";
 import { readSessions } from "./session-row.ts";
+import { readSnapshots } from "./snapshot-rows.ts";
 import { EMPTY_LOG_STATE, type LogState, prepareLogStateWrite, readLogState } from "./state-row.ts";
 import type { Recovered } from "./storage.ts";
 
@@ -37,20 +38,25 @@ export function recover(db: Database, schema: SchemaState, directory: string, ow
     lastIndex: state.last.index,
     termStarts: readTermStarts(db, state),
     sessions: readSessions(db, state),
+    snapshots: readSnapshots(db, state.base),
   };
 }
 
 /** The log's first and last row are where the state says, and the last one is whole: it was written last. */
 function checkEnds(db: Database, { base, last }: LogState): void {
-  const first = db.prepare<[], number>("SELECT first_index FROM frames ORDER BY first_index LIMIT 1").pluck().get();
   const lastRow = db
     .prepare<[], FrameRow>(`SELECT ${FRAME_COLUMNS} FROM frames ORDER BY first_index DESC LIMIT 1`)
     .get();
-  if (first === undefined || lastRow === undefined) {
+  // Rows of what is before the base may be left: they are removed bit by bit.
+  if (lastRow === undefined || lastRow.last <= base.index) {
     if (last.index !== base.index) throw damaged(base.index + 1, `entries to ${last.index} are missing`);
     return;
   }
-  if (first !== base.index + 1) throw damaged(base.index + 1, `the log starts at ${first}`);
+  const first = db
+    .prepare<[number], number>("SELECT last_index FROM frames WHERE first_index <= ? ORDER BY first_index DESC LIMIT 1")
+    .pluck()
+    .get(base.index + 1);
+  if (first === undefined || first <= base.index) throw damaged(base.index + 1, "it is missing");
   if (lastRow.last !== last.index) throw damaged(lastRow.last + 1, `the log should end at ${last.index}`);
   if (lastRow.term !== last.term) throw damaged(last.index, `its term is ${lastRow.term} and should be ${last.term}`);
   verifyFrame(lastRow);
@@ -61,7 +67,7 @@ function readTermStarts(db: Database, { base, last }: LogState): TermStart[] {
   const rows = db
     .prepare<[], TermStart & { readonly startTerm: number | null; readonly termBefore: number | null }>(
       `SELECT t.first_index AS "index", t.term AS term,
-        (SELECT f.term FROM frames f WHERE f.first_index = t.first_index) AS startTerm,
+        (SELECT f.term FROM frames f WHERE f.first_index <= t.first_index ORDER BY f.first_index DESC LIMIT 1) AS startTerm,
         (SELECT f.term FROM frames f WHERE f.first_index < t.first_index ORDER BY f.first_index DESC LIMIT 1) AS termBefore
       FROM term_starts t ORDER BY t.first_index`,
     )
@@ -71,7 +77,8 @@ function readTermStarts(db: Database, { base, last }: LogState): TermStart[] {
   }
   let previous: TermStart | undefined;
   for (const { index, term, startTerm, termBefore } of rows) {
-    if (startTerm !== term || termBefore !== (previous?.term ?? null)) {
+    // Before the first one there is nothing any more, or what is about to be removed.
+    if (startTerm !== term || (previous !== undefined && termBefore !== previous.term)) {
       throw damaged(index, `term ${term} is said to start there, which the entries deny`);
     }
     if (previous !== undefined && term <= previous.term) {

@@ -82,6 +82,21 @@ const MIGRATIONS: readonly string[] = [
     checksum INTEGER NOT NULL
   ) STRICT;
   `,
+  // Snapshots with the sidecar's own state: those without it could not be gone on from. Checkpoints with the durable subscribers.
+  // The log is whole where the old ones are.
+  `
+  DROP TABLE snapshots;
+  DELETE FROM sessions;
+  CREATE TABLE snapshots (
+    last_index INTEGER PRIMARY KEY,
+    last_term INTEGER NOT NULL,
+    format TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    sha256 BLOB NOT NULL,
+    own_state BLOB NOT NULL,
+    checksum INTEGER NOT NULL
+  ) STRICT;
+  `,
 ];
 
 /** From this version on a directory has a high-water mark. */

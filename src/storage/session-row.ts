@@ -10,15 +10,17 @@ interface Row {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** The checkpoint of the session table; undefined when there is none. Throws a StorageError when it is damaged. */
+/**
+ * The checkpoint of the session table; undefined when there is none, or the log begins after it: then the newest snapshot knows
+ * more. Throws a StorageError when it is damaged.
+ */
 export function readSessions(db: Database, { base, last }: LogState): SessionCheckpoint | undefined {
   const row = db.prepare<[], Row>("SELECT applied_index, checksum, bytes FROM sessions").get();
   if (row === undefined) return undefined;
   const { applied_index: index, bytes, checksum } = row;
   if (checksumOf({ index, bytes }) !== checksum) throw damagedSessions(db, "its checksum differs");
-  if (index < base.index || index > last.index) {
-    throw damagedSessions(db, `it is as of entry ${index}, the log holds ${base.index + 1} to ${last.index}`);
-  }
+  if (index > last.index) throw damagedSessions(db, `it is as of entry ${index}, the log ends at ${last.index}`);
+  if (index < base.index) return undefined;
   return { index, bytes: Uint8Array.from(bytes) };
 }
 

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { bytesUntilLow } from "./disk-space.ts";
@@ -55,17 +55,25 @@ export class SnapshotFiles {
     return new SnapshotFiles(folder, minFreeBytes);
   }
 
+  /** The folder as it is, only to be read. */
+  static existing(dataDir: string): SnapshotFiles {
+    return new SnapshotFiles(join(dataDir, FOLDER), 0);
+  }
+
   /** A new file, for a snapshot that is about to come. */
   async create(): Promise<SnapshotWriter> {
     this.#created++;
     return SnapshotWriter.create(this.#folder, `${this.#created}${UNFINISHED}`, this.#minFreeBytes);
   }
 
-  /** Reads a snapshot from its begin. It stays readable when it is removed meanwhile. Throws a StorageError when it is gone. */
-  async read(snapshot: SnapshotRecord): Promise<SnapshotReader> {
+  /**
+   * Reads a snapshot, from an offset in bytes on. It stays readable when it is removed meanwhile. Throws a StorageError when it
+   * is gone.
+   */
+  async read(snapshot: SnapshotRecord, offset = 0): Promise<SnapshotReader> {
     const path = join(this.#folder, nameOf(snapshot));
     try {
-      return new SnapshotReader(path, await open(path, "r"), snapshot);
+      return new SnapshotReader(path, await open(path, "r"), snapshot, offset);
     } catch (error) {
       throw errorCode(error) === "ENOENT" ? damaged(path, "it is missing") : error;
     }
@@ -125,7 +133,7 @@ export class SnapshotWriter {
   }
 
   /** Gives the file its final name. Durable on return. */
-  async finish(snapshot: SnapshotRecord): Promise<void> {
+  async finish(snapshot: Pick<SnapshotRecord, "last">): Promise<void> {
     await this.#file.sync();
     await this.#file.close();
     const path = join(this.#folder, nameOf(snapshot));
@@ -146,12 +154,15 @@ export class SnapshotReader {
   readonly snapshot: SnapshotRecord;
   readonly #path: string;
   readonly #file: FileHandle;
-  readonly #hash = createHash("sha256");
-  #size = 0;
+  /** Who reads only the rest holds it against the checksum with what came before. */
+  readonly #hash: Hash | undefined;
+  #at: number;
 
-  constructor(path: string, file: FileHandle, snapshot: SnapshotRecord) {
+  constructor(path: string, file: FileHandle, snapshot: SnapshotRecord, offset: number) {
     this.#path = path;
     this.#file = file;
+    this.#at = offset;
+    this.#hash = offset === 0 ? createHash("sha256") : undefined;
     this.snapshot = snapshot;
   }
 
@@ -160,15 +171,16 @@ export class SnapshotReader {
    * what was written, at the latest instead of the end.
    */
   async read(maxBytes: number): Promise<Uint8Array> {
-    const { bytesRead, buffer } = await this.#file.read(Buffer.allocUnsafeSlow(maxBytes), 0, maxBytes, null);
+    const { bytesRead, buffer } = await this.#file.read(Buffer.allocUnsafeSlow(maxBytes), 0, maxBytes, this.#at);
     const bytes = buffer.subarray(0, bytesRead);
-    this.#hash.update(bytes);
-    this.#size += bytesRead;
+    this.#hash?.update(bytes);
+    this.#at += bytesRead;
     const { size, sha256 } = this.snapshot;
-    if (this.#size > size || (bytesRead === 0 && this.#size < size)) {
+    if (this.#at > size || (bytesRead === 0 && this.#at < size)) {
       throw damaged(this.#path, `it has another size than the ${size} bytes that were put`);
     }
-    if (bytesRead === 0 && !this.#hash.digest().equals(sha256)) throw damaged(this.#path, "its SHA-256 differs");
+    const isDamaged = bytesRead === 0 && this.#hash?.digest().equals(sha256) === false;
+    if (isDamaged) throw damaged(this.#path, "its SHA-256 differs");
     return bytes;
   }
 
@@ -177,7 +189,7 @@ export class SnapshotReader {
   }
 }
 
-function nameOf({ last }: SnapshotRecord): string {
+function nameOf({ last }: Pick<SnapshotRecord, "last">): string {
   return `${last.index}-${last.term}`;
 }
 

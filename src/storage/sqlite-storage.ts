@@ -1,10 +1,9 @@
 import { assert } from "../assert.ts";
-import type { Frame } from "../raft/types.ts";
+import type { EntryId, Frame } from "../raft/types.ts";
 import type { DirectoryLock } from "./lock.ts";
 import type { ReaderReply, ReaderRequest, WriterReply, WriterRequest } from "./messages.ts";
 import { packFrames, unpackFrames } from "./packed-frames.ts";
 import type { SnapshotFiles } from "./snapshot-files.ts";
-import { SnapshotStore } from "./snapshot-store.ts";
 import type {
   DiskUsage,
   DiskWrite,
@@ -51,7 +50,6 @@ export class FailureLatch {
 /** What a start found. */
 export interface Found {
   readonly recovered: Recovered;
-  readonly snapshots: readonly SnapshotRecord[];
   readonly files: SnapshotFiles;
   readonly usage: DiskUsage;
 }
@@ -59,7 +57,7 @@ export interface Found {
 /** A data directory in SQLite, and files beside it. Writes and reads run in threads of their own; callbacks run on the caller's. */
 export class SqliteStorage implements Storage {
   readonly recovered: Recovered;
-  readonly snapshots: SnapshotStore;
+  readonly snapshotFiles: SnapshotFiles;
   readonly #writer: Writer;
   readonly #reader: Reader;
   readonly #lock: DirectoryLock;
@@ -70,9 +68,7 @@ export class SqliteStorage implements Storage {
 
   constructor(found: Found, writer: Writer, reader: Reader, lock: DirectoryLock, failure: FailureLatch) {
     this.recovered = found.recovered;
-    this.snapshots = new SnapshotStore(found.snapshots, found.files, (snapshot, dropUpTo, done) =>
-      this.#post({ kind: "saveSnapshot", snapshot, dropUpTo }, [], done),
-    );
+    this.snapshotFiles = found.files;
     this.#writer = writer;
     this.#reader = reader;
     this.#lock = lock;
@@ -103,9 +99,24 @@ export class SqliteStorage implements Storage {
     listener(this.#usage);
   }
 
-  write({ hardState, truncateFrom, frames }: DiskWrite, done: () => void): void {
+  write({ hardState, reset, truncateFrom, frames }: DiskWrite, done: () => void): void {
     const packed = frames.length === 0 ? undefined : packFrames(frames);
-    this.#post({ kind: "write", hardState, truncateFrom, frames: packed }, packed === undefined ? [] : [packed], done);
+    const request: WriterRequest = { kind: "write", hardState, reset, truncateFrom, frames: packed };
+    this.#post(request, packed === undefined ? [] : [packed], () => {
+      if (reset !== undefined) this.#remove(reset.dropped);
+      done();
+    });
+  }
+
+  saveSnapshot(snapshot: SnapshotRecord, dropped: readonly SnapshotRecord[], done: () => void): void {
+    this.#post({ kind: "saveSnapshot", snapshot, dropped }, [], () => {
+      this.#remove(dropped);
+      done();
+    });
+  }
+
+  compact(base: EntryId, done: () => void): void {
+    this.#post({ kind: "compact", base }, [], done);
   }
 
   saveMember(member: MemberRecord, done: () => void): void {
@@ -118,6 +129,11 @@ export class SqliteStorage implements Storage {
 
   saveSessions(checkpoint: SessionCheckpoint, done: () => void): void {
     this.#post({ kind: "saveSessions", checkpoint }, [checkpoint.bytes.buffer], done);
+  }
+
+  /** What can't be removed is swept away by the next start. */
+  #remove(snapshots: readonly SnapshotRecord[]): void {
+    for (const snapshot of snapshots) this.snapshotFiles.remove(snapshot).catch(() => {});
   }
 
   #post(request: WriterRequest, transfer: readonly ArrayBuffer[], done: () => void): void {

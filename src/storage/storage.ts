@@ -29,6 +29,18 @@ export interface Storage {
   saveSessions(checkpoint: SessionCheckpoint, done: () => void): void;
 
   /**
+   * Remembers a snapshot, whose file is durable, and forgets others, whose files are removed some time after. What the newest one
+   * covers is durable in the log, or was.
+   */
+  saveSnapshot(snapshot: SnapshotRecord, dropped: readonly SnapshotRecord[], done: () => void): void;
+
+  /**
+   * Lets the log begin after `base`, which the newest snapshot covers. A read of what was before brings nothing, or some of it;
+   * it is removed bit by bit. `done` is called once a start would find the log so.
+   */
+  compact(base: EntryId, done: () => void): void;
+
+  /**
    * Called at most once, with an error that says what is damaged or failed; nothing is reported done after it. The
    * process has to end: what the disk holds is no longer known. A failure from before it was set is told then.
    */
@@ -62,8 +74,8 @@ export interface ReadRange {
   readonly last: number;
   readonly maxBytes: number;
   /**
-   * Committed entries are there for good: a missing one is damage, and fails the storage. Others may be truncated before
-   * they are read: then fewer come, or none.
+   * Committed entries are there until the log begins later: one that is missing otherwise is damage, and fails the storage. Others
+   * may be truncated before they are read: then fewer come, or none.
    */
   readonly isCommitted: boolean;
 }
@@ -88,8 +100,10 @@ export interface Recovered {
    * empty log.
    */
   readonly termStarts: readonly TermStart[];
-  /** The session table as of an earlier entry; undefined when there is none yet. */
+  /** The session table as of an earlier entry; undefined when there is none yet that the log goes on from. */
   readonly sessions: SessionCheckpoint | undefined;
+  /** Oldest first. The newest covers `base`, unless that is (0, 0). */
+  readonly snapshots: readonly SnapshotRecord[];
 }
 
 /** The session table as of the entry at `index`, which is committed and durable. */
@@ -99,15 +113,17 @@ export interface SessionCheckpoint {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** A snapshot of the application's state, as put by it. */
+/** A snapshot: of the application's state, as put by it, and of the sidecar's own. */
 export interface SnapshotRecord {
   /** The last entry that the state has applied. */
   readonly last: EntryId;
   readonly format: string;
   /** In bytes. */
   readonly size: number;
-  /** Of the state, 32 bytes. */
+  /** Of the application's state, 32 bytes. */
   readonly sha256: Uint8Array;
+  /** The sidecar's own state as of `last`. Opaque to the storage. */
+  readonly ownState: Uint8Array;
 }
 
 /** Another member, as it introduced itself. */
@@ -122,8 +138,15 @@ export interface MemberRecord {
 export interface DiskWrite {
   /** Term and vote, when they changed. */
   readonly hardState: HardState | undefined;
+  /** Replace the log by an empty one that begins after this snapshot, which is remembered as by `saveSnapshot`. */
+  readonly reset?: SnapshotReset | undefined;
   /** Remove this index and everything after it before the frames are appended. */
   readonly truncateFrom: number | undefined;
   /** Entries to append, following what the log then ends with. */
   readonly frames: readonly Frame[];
+}
+
+export interface SnapshotReset {
+  readonly snapshot: SnapshotRecord;
+  readonly dropped: readonly SnapshotRecord[];
 }

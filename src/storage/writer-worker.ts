@@ -14,7 +14,8 @@ import type { WriterReply, WriterRequest, WriterSetup } from "./messages.ts";
 import { unpackFrames } from "./packed-frames.ts";
 import { recover } from "./recover.ts";
 import { writeSessions } from "./session-row.ts";
-import { readSnapshots, writeSnapshot } from "./snapshot-rows.ts";
+import { writeSnapshot } from "./snapshot-rows.ts";
+import { Sweeper } from "./sweeper.ts";
 import { runWorkerService } from "./worker-service.ts";
 
 /** The thread with the only connection that writes. Each request is one transaction. */
@@ -34,8 +35,8 @@ runWorkerService<WriterRequest, WriterReply>(`writing ${file}`, (send, attempt) 
   try {
     const mark = markFor(directory, schema, found);
     const recovered = recover(db, schema, directory, owner);
-    const snapshots = readSnapshots(db);
     const writer = new LogWriter(db);
+    const sweeper = new Sweeper(db, writer, attempt);
     // What was found may be in the system's memory only: a process was killed before its sync was done, or a sync failed,
     // after which another reports nothing. Before anything rests on it, it is written once more, to another file.
     checkpoint(db);
@@ -59,10 +60,12 @@ runWorkerService<WriterRequest, WriterReply>(`writing ${file}`, (send, attempt) 
       attempt(measure);
     }, GUARD_INTERVAL_MS);
     let commits = 0;
-    send({ kind: "opened", recovered, snapshots, usage: gauge.measure() });
+    send({ kind: "opened", recovered, usage: gauge.measure() });
+    sweeper.wake();
     return {
       handle: (request) => {
         execute(db, writer, request);
+        sweeper.wake();
         synced = writer.writes;
         // Entries may wait for their mark. Votes are few, and worse to lose; so are the members that were met.
         if (request.kind !== "write" || request.hardState !== undefined) mark.raise(synced);
@@ -74,6 +77,7 @@ runWorkerService<WriterRequest, WriterReply>(`writing ${file}`, (send, attempt) 
       },
       close: () => {
         clearInterval(guarding);
+        sweeper.stop();
         guard();
         mark.close();
         db.close();
@@ -88,8 +92,8 @@ runWorkerService<WriterRequest, WriterReply>(`writing ${file}`, (send, attempt) 
 function execute(db: Database, writer: LogWriter, request: WriterRequest): void {
   switch (request.kind) {
     case "write": {
-      const { hardState, truncateFrom, frames } = request;
-      return writer.write({ hardState, truncateFrom, frames: frames === undefined ? [] : unpackFrames(frames) });
+      const { frames, ...rest } = request;
+      return writer.write({ ...rest, frames: frames === undefined ? [] : unpackFrames(frames) });
     }
     case "saveMember":
       return writer.count(() => writeMember(db, request.member));
@@ -98,7 +102,9 @@ function execute(db: Database, writer: LogWriter, request: WriterRequest): void 
     case "saveSessions":
       return writer.count(() => writeSessions(db, request.checkpoint));
     case "saveSnapshot":
-      return writer.count(() => writeSnapshot(db, request.snapshot, request.dropUpTo));
+      return writer.count(() => writeSnapshot(db, request));
+    case "compact":
+      return writer.compact(request.base);
     default:
       return unreachable(request);
   }

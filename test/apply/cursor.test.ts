@@ -4,7 +4,7 @@ import { Cursor, type Start } from "../../src/apply/cursor.ts";
 import { encodeFrame } from "../../src/frame/codec.ts";
 import { EntryType } from "../../src/raft/types.ts";
 import { commands } from "../support/core.ts";
-import { encodeBatch, GivenLog, KeptSink, startAfter } from "./support.ts";
+import { encodeBatch, GivenLog, KeptSink, NO_SNAPSHOTS, startAfter } from "./support.ts";
 
 /** A log of an internal entry, commands 2-4 of term 1 and commands 5-6 and 7 of term 2, applied up to `applied`. */
 function subscribe(applied: number, start: Start = startAfter(0)) {
@@ -17,7 +17,7 @@ function subscribe(applied: number, start: Start = startAfter(0)) {
     commands(7, 1, 2),
   );
   const sink = new KeptSink();
-  const cursor = new Cursor(log, new BatchReader(log, encodeBatch), start, sink);
+  const cursor = new Cursor(log, new BatchReader(log, encodeBatch), NO_SNAPSHOTS, start, sink);
   return { log, sink, cursor };
 }
 

@@ -11,11 +11,13 @@ import type { Raft } from "../../src/raft/raft.ts";
 import type { TurnWrite } from "../../src/raft/ready.ts";
 import { EntryType, type Frame } from "../../src/raft/types.ts";
 import { appendEntries, commands, newCore, receive } from "../support/core.ts";
+import { NO_SNAPSHOTS } from "./support.ts";
 
 /** The log of a real core that follows a leader of term 1, with a disk and reads that wait for the test. */
 export class FollowerLog implements CommittedLog {
   readonly logId = new Uint8Array(16).fill(7);
   readonly draining = false;
+  readonly snapshots = { isWanted: false };
   readonly #raft: Raft = newCore({ cacheBytes: Number.POSITIVE_INFINITY });
   readonly #writes: TurnWrite[] = [];
   readonly #listeners = new Set<() => void>();
@@ -112,14 +114,22 @@ export class Subscriber implements Sink {
 
   constructor(log: FollowerLog, reader: BatchReader, afterIndex: number) {
     this.position = afterIndex;
-    const start = { afterIndex, afterTerm: 0, logId: new Uint8Array(0) };
-    this.cursor = new Cursor(log, reader, start, this);
+    const start = { afterIndex, afterTerm: 0, logId: new Uint8Array(0), formats: [] };
+    this.cursor = new Cursor(log, reader, NO_SNAPSHOTS, start, this);
     log.onApplied(() => this.cursor.wake());
     this.cursor.wake();
   }
 
   get failure(): Failure | undefined {
     return this.#failure;
+  }
+
+  snapshot(): void {
+    this.violations.push("a snapshot is sent");
+  }
+
+  chunk(): void {
+    this.violations.push("a chunk is sent");
   }
 
   batch(encoded: Buffer): void {

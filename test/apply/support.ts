@@ -1,5 +1,6 @@
 import type { CommittedLog, CommittedState } from "../../src/apply/committed-log.ts";
 import type { Sink, Start } from "../../src/apply/cursor.ts";
+import type { SentSnapshot, SnapshotSource } from "../../src/apply/snapshot-source.ts";
 import type { Failure } from "../../src/failure.ts";
 import type { Frame } from "../../src/raft/types.ts";
 
@@ -7,6 +8,7 @@ import type { Frame } from "../../src/raft/types.ts";
 export class GivenLog implements CommittedLog {
   logId = new Uint8Array(16).fill(7);
   draining = false;
+  snapshots = { isWanted: false };
   first = 1;
   applied = 0;
   readonly frames: Frame[] = [];
@@ -53,10 +55,24 @@ export class KeptSink implements Sink {
     this.got.push(`progress ${index}`);
   }
 
+  snapshot({ last, format }: SentSnapshot): void {
+    this.got.push(`snapshot ${last.index} ${format}`);
+  }
+
+  chunk(bytes: Uint8Array): void {
+    this.got.push(`chunk ${Buffer.from(bytes)}`);
+  }
+
   end(failure: Failure): void {
     this.got.push(failure.reason);
   }
 }
+
+/** Of a node that has none. */
+export const NO_SNAPSHOTS: SnapshotSource = {
+  find: () => undefined,
+  open: (_snapshot, done) => done(new Error("there are no snapshots")),
+};
 
 /** The encoding of the tests: where the batch lies, and where its commands do. */
 export function encodeBatch(prev: number, last: number, frames: readonly Frame[]): Buffer {
@@ -65,5 +81,5 @@ export function encodeBatch(prev: number, last: number, frames: readonly Frame[]
 }
 
 export function startAfter(afterIndex: number, fields: Partial<Start> = {}): Start {
-  return { afterIndex, afterTerm: 0, logId: new Uint8Array(0), ...fields };
+  return { afterIndex, afterTerm: 0, logId: new Uint8Array(0), formats: [], ...fields };
 }

@@ -127,7 +127,7 @@ describe("decodeFrames", () => {
     ["a gap", [good, { ...good, index: 7n }], "entry 7 follows entry 5"],
     ["a repeated index", [good, good], "entry 5 follows entry 5"],
     ["a falling term", [good, { ...good, index: 6n, term: 2n }], "the term falls from 3 to 2 at entry 6"],
-    ["an unknown type", [{ ...good, type: 4 as EntryType }], "entry 5 has the unknown type 4"],
+    ["an unknown type", [{ ...good, type: 5 as EntryType }], "entry 5 has the unknown type 5"],
     ["a negative type", [{ ...good, type: -1 as EntryType }], "a number is above 2^53 - 1"],
     ["no type", [{ index: 5n, term: 3n }], "entry 5 has the unknown type 0"],
     ["no index", [{ term: 3n, type: EntryType.command }], "index 0 is out of range"],

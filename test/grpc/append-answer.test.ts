@@ -13,9 +13,12 @@ const answers: fc.Arbitrary<AppendAnswer> = fc.record({
   conflictIndex: numbers,
   conflictTerm: numbers,
   sequence: numbers,
+  snapshotIndex: numbers,
+  snapshotTerm: numbers,
 });
 
-function generated({ term, success, matchIndex, conflictIndex, conflictTerm, sequence }: AppendAnswer): Uint8Array {
+function generated(answer: AppendAnswer): Uint8Array {
+  const { term, success, matchIndex, conflictIndex, conflictTerm, sequence, snapshotIndex, snapshotTerm } = answer;
   const message = create(AppendEntriesResponseSchema, {
     term: BigInt(term),
     success,
@@ -23,6 +26,8 @@ function generated({ term, success, matchIndex, conflictIndex, conflictTerm, seq
     conflictIndex: BigInt(conflictIndex),
     conflictTerm: BigInt(conflictTerm),
     sequence: BigInt(sequence),
+    snapshotIndex: BigInt(snapshotIndex),
+    snapshotTerm: BigInt(snapshotTerm),
   });
   return toBinary(AppendEntriesResponseSchema, message);
 }
@@ -55,8 +60,9 @@ describe("an AppendEntriesResponse", () => {
           return;
         }
         const read = appendResponseCodec.deserialize(Buffer.from(bytes)) as AppendAnswer;
-        const { term, success, matchIndex, conflictIndex, conflictTerm, sequence } = read;
-        const fields = { term, success, matchIndex, conflictIndex, conflictTerm, sequence };
+        const { term, success, matchIndex, conflictIndex, conflictTerm, sequence, snapshotIndex, snapshotTerm } = read;
+        const places = { matchIndex, conflictIndex, conflictTerm, snapshotIndex, snapshotTerm };
+        const fields = { term, success, sequence, ...places };
         expect(expected).toMatchObject(
           Object.fromEntries(
             Object.entries(fields).map(([name, value]) => [name, typeof value === "number" ? BigInt(value) : value]),

@@ -11,12 +11,14 @@ import { ApplyHub } from "../../src/apply/hub.ts";
 import { systemClock } from "../../src/clock.ts";
 import type { Failure } from "../../src/failure.ts";
 import { encodeApplyBatch } from "../../src/grpc/append-codec.ts";
+import { applyStream } from "../../src/grpc/apply-stream.ts";
 import { OpenStreams, StreamReader } from "../../src/grpc/calls.ts";
 import { methodDefinition } from "../../src/grpc/definition.ts";
 import { listen } from "../../src/grpc/listener.ts";
 import { watchState } from "../../src/grpc/state.ts";
 import { failureFrom, Translator } from "../../src/grpc/status.ts";
 import { Watch } from "../../src/node/watch.ts";
+import { NO_SNAPSHOTS } from "../apply/support.ts";
 import {
   call,
   connect,
@@ -84,22 +86,59 @@ describe("a node that shuts down", () => {
   });
 });
 
+const NO_FRAMES = { batch: () => {}, progress: () => {}, snapshot: () => {}, chunk: () => {} };
+
 describe("limits", () => {
   it("takes no more subscribers than allowed, and says when to try again", async () => {
     const sidecar = await startReady();
     const hub = new ApplyHub({
       log: sidecar.node,
       encode: encodeApplyBatch,
+      snapshots: NO_SNAPSHOTS,
       clock: systemClock,
       maxSubscribers: 1,
       progressIntervalMs: 1_000,
     });
-    const start = { afterIndex: 0, afterTerm: 0, logId: new Uint8Array(0) };
-    const cursor = hub.add(start, { ready: false, batch: () => {}, progress: () => {}, end: () => {} });
+    const start = { afterIndex: 0, afterTerm: 0, logId: new Uint8Array(0), formats: [] };
+    const cursor = hub.add(start, { ready: false, ...NO_FRAMES, end: () => {} });
     expect(hub.refusal()).toMatchObject({ reason: "OVERLOADED", retryAfterMs: 1_000 });
     hub.remove(cursor);
     expect(hub.refusal()).toBeUndefined();
     hub.close();
+    await sidecar.stop();
+  });
+
+  it("takes no more durable subscribers than allowed, though they come while others are opened", async () => {
+    const sidecar = await startReady();
+    const hub = new ApplyHub({
+      log: sidecar.node,
+      encode: encodeApplyBatch,
+      snapshots: NO_SNAPSHOTS,
+      clock: systemClock,
+      maxSubscribers: 2,
+      progressIntervalMs: 1_000,
+    });
+    const log = new RecordedLog();
+    const translator = new Translator({ leader: () => undefined, log, onFatal: () => {} });
+    const context = { translator, streams: new OpenStreams(), nowMs: () => performance.now() };
+    const server = new Server();
+    server.addService(
+      { ApplyStream: methodDefinition(LogService.method.applyStream) },
+      { ApplyStream: applyStream(context, sidecar.node, hub) },
+    );
+    const listener = await listen(server, ["127.0.0.1:0"], context.streams);
+    const client = connect(listener.addresses[0] ?? "");
+    const streams = ["a", "b", "c", "d"].map((subscriber) => {
+      const request = { subscriber, start: { case: "fromCursor", value: true } } as const;
+      return new Received(openServerStream(client, LogService.method.applyStream, request));
+    });
+    const refused: (string | undefined)[] = [];
+    for (const stream of streams) void stream.end().then((end) => refused.push(failureFrom(end)?.reason));
+    await eventually(() => refused.length === 2 && hub.subscribers === 2, "two are served, and two refused");
+    expect(refused).toEqual(["OVERLOADED", "OVERLOADED"]);
+    hub.close();
+    client.close();
+    await listener.close(100);
     await sidecar.stop();
   });
 
@@ -110,7 +149,8 @@ describe("limits", () => {
     const log: CommittedLog = {
       logId: node.logId,
       draining: false,
-      state: () => ({ ...node.state(), first: 5 }),
+      snapshots: { isWanted: false },
+      state: () => ({ ...node.state(), first: 5, applied: 4 }),
       termAt: (index) => node.termAt(index),
       readLog: (first, last, maxBytes, done) => node.readLog(first, last, maxBytes, done),
       onApplied: (listener) => node.onApplied(listener),
@@ -118,6 +158,7 @@ describe("limits", () => {
     const hub = new ApplyHub({
       log,
       encode: encodeApplyBatch,
+      snapshots: NO_SNAPSHOTS,
       clock: systemClock,
       maxSubscribers: 2,
       progressIntervalMs: 1_000,
@@ -125,11 +166,10 @@ describe("limits", () => {
     const ends: Failure[] = [];
     const sink = {
       ready: true,
-      batch: () => {},
-      progress: () => {},
+      ...NO_FRAMES,
       end: (failure: Failure) => void ends.push(failure),
     };
-    const start = { afterTerm: 0, logId: new Uint8Array(0) };
+    const start = { afterTerm: 0, logId: new Uint8Array(0), formats: [] };
     hub.add({ ...start, afterIndex: 4 }, sink).wake();
     expect(ends).toEqual([]);
     hub.add({ ...start, afterIndex: 3 }, sink).wake();

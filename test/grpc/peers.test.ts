@@ -225,6 +225,8 @@ async function forwardTo(address: string, count: number): Promise<ForwardOutcome
     self: "n1",
     peers: new Map([["n2", address]]),
     handshaker: sidecar.node.handshaker,
+    snapshots: sidecar.snapshots,
+    snapshotRate: 1,
     log: new RecordedLog(),
   });
   const nothing = (): void => {};

@@ -127,6 +127,8 @@ async function dialing() {
     self: "n1",
     peers: new Map([["n2", link.address]]),
     handshaker: one.node.handshaker,
+    snapshots: one.snapshots,
+    snapshotRate: 1,
     log: new RecordedLog(),
   });
   cleanUp.push(() => transport.close());

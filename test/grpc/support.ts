@@ -30,9 +30,10 @@ import { startClientListener, startPeerListener } from "../../src/grpc/server.ts
 import { GrpcTransport } from "../../src/grpc/transport.ts";
 import { Node } from "../../src/node/node.ts";
 import { type NodeOptions, PIPELINE } from "../../src/node/options.ts";
-import { Snapshots } from "../../src/node/snapshots.ts";
+import { SnapshotTransfers } from "../../src/node/snapshot-transfers.ts";
 import { openSqliteStorage } from "../../src/storage/open.ts";
 import type { Storage } from "../../src/storage/storage.ts";
+import { SNAPSHOT_OPTIONS } from "../support/snapshot-options.ts";
 
 export const MAX_COMMAND_BYTES = 1024 * 1024;
 const PROGRESS_INTERVAL_MS = 150;
@@ -51,6 +52,7 @@ export interface TestNode {
   readonly id: string;
   readonly node: Node;
   readonly storage: Storage;
+  readonly snapshots: SnapshotTransfers;
   readonly transport: GrpcTransport;
   readonly listener: Listener;
   readonly client: Client;
@@ -70,6 +72,9 @@ export interface TestNodeOptions {
   readonly door?: { readonly maxConnections?: number; readonly maxStreams?: number };
   readonly progressIntervalMs?: number;
 }
+
+/** Bytes a second. */
+const SNAPSHOT_RATE = 1024 * 1024 * 1024;
 
 export async function startNode(options: TestNodeOptions): Promise<TestNode> {
   const { id = "n1", clusterId = "test", dataDir } = options;
@@ -103,6 +108,7 @@ export async function startNode(options: TestNodeOptions): Promise<TestNode> {
       maxReads: 1_000,
       cacheBytes: 16 * 1024 * 1024,
       ...PIPELINE,
+      ...SNAPSHOT_OPTIONS,
       ...options.node,
     },
     {
@@ -110,13 +116,22 @@ export async function startNode(options: TestNodeOptions): Promise<TestNode> {
       random: (bound) => randomInt(bound),
       storage,
       onStateEvent: () => {},
+      onInstall: () => {},
       onDiskEvent: () => {},
+      onRetentionEvent: () => {},
       onFatal,
     },
   );
   const others = new Map([...peers].filter(([member]) => member !== id));
-  const transport = new GrpcTransport({ self: id, peers: others, handshaker: node.handshaker, log });
-  const snapshots = new Snapshots(node, storage.snapshots, (error) => storage.fail(error));
+  const snapshots = new SnapshotTransfers(node, storage.snapshotFiles, (error) => storage.fail(error));
+  const transport = new GrpcTransport({
+    self: id,
+    peers: others,
+    handshaker: node.handshaker,
+    snapshots,
+    snapshotRate: SNAPSHOT_RATE,
+    log,
+  });
   const shared = { node, transport, clock: systemClock, log, onFatal };
   const peer = await startPeerListener({ ...shared, address: peerAddress, listener: node });
   const listener = await startClientListener({
@@ -139,7 +154,7 @@ export async function startNode(options: TestNodeOptions): Promise<TestNode> {
     await snapshots.close();
     await storage.close();
   };
-  return { id, node, storage, transport, listener, client, log, fatal, peerAddress, stop };
+  return { id, node, storage, snapshots, transport, listener, client, log, fatal, peerAddress, stop };
 }
 
 export async function makeFolder(): Promise<string> {

@@ -1,7 +1,10 @@
 import { campaigns } from "./list/campaigns.ts";
 import { commits } from "./list/commits.ts";
 import { durability } from "./list/durability.ts";
+import { durableSubscribers } from "./list/durable-subscribers.ts";
 import { followers } from "./list/followers.ts";
+import { installs } from "./list/installs.ts";
+import { logStarts } from "./list/log-starts.ts";
 import { lowDisks } from "./list/low-disks.ts";
 import { nodes } from "./list/nodes.ts";
 import { proposals } from "./list/proposals.ts";
@@ -27,6 +30,9 @@ export const mutants: readonly Mutant[] = [
   ...storage,
   ...lowDisks,
   ...snapshots,
+  ...logStarts,
+  ...installs,
   ...subscribers,
+  ...durableSubscribers,
   ...strangers,
 ];

@@ -7,6 +7,7 @@ import { type NodeOptions, PIPELINE } from "../../src/node/options.ts";
 import { openSqliteStorage } from "../../src/storage/open.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { makeFolder, removeFolder } from "../storage/support.ts";
+import { SNAPSHOT_OPTIONS } from "../support/snapshot-options.ts";
 
 const ALL = ["n1", "n2", "n3"];
 
@@ -150,5 +151,6 @@ function optionsOf(id: string, voters: readonly string[]): NodeOptions {
     maxReads: 100,
     cacheBytes: 1_000_000,
     ...PIPELINE,
+    ...SNAPSHOT_OPTIONS,
   };
 }

@@ -17,7 +17,9 @@ function follower() {
     random: () => 30,
     storage,
     onStateEvent: () => {},
+    onInstall: () => {},
     onDiskEvent: () => {},
+    onRetentionEvent: () => {},
     onFatal,
   });
   node.start(transport);

@@ -37,6 +37,9 @@ it("asks the disk for what is no longer in memory, what is committed apart from 
 
 it("says so when the log begins later", () => {
   const base = { index: 5, term: 2 };
-  const raft = newCore({}, { hardState: { currentTerm: 2, votedFor: "" }, base, lastIndex: 5, termStarts: [] });
+  const raft = newCore(
+    {},
+    { hardState: { currentTerm: 2, votedFor: "" }, base, snapshot: base, lastIndex: 5, termStarts: [] },
+  );
   expect(read(raft, 5, 9)).toEqual({ result: "COMPACTED", reads: [] });
 });

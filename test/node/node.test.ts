@@ -16,7 +16,9 @@ function startNode(recovered: Partial<Recovered> = {}, members: readonly string[
     random: () => 0,
     storage,
     onStateEvent: () => {},
+    onInstall: () => {},
     onDiskEvent: () => {},
+    onRetentionEvent: () => {},
     onFatal: (error) => fatal.push(error),
   });
   node.start(transport);

@@ -24,7 +24,11 @@ function newRequests(raft: Raft): Requests {
   const options = nodeOptions();
   return new Requests(
     raft,
-    new Sessions(raft, new HeldStorage(), options, () => {}),
+    new Sessions(raft, new HeldStorage(), options, {
+      onProgress: () => {},
+      onTaken: () => {},
+      onSubscription: () => {},
+    }),
     { refusal: undefined },
     options,
     () => {},

@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { LogTables } from "../../src/node/log-tables.ts";
 import type { NodeOptions } from "../../src/node/options.ts";
 import { SessionCheckpoints } from "../../src/node/session-checkpoints.ts";
+import { CursorTable } from "../../src/session/cursor-table.ts";
 import { SessionTable } from "../../src/session/session-table.ts";
 import { HeldStorage, nodeOptions } from "./support.ts";
 
@@ -12,7 +14,13 @@ class Taker {
   #index = 0;
 
   constructor(options: Partial<NodeOptions>) {
-    this.checkpoints = new SessionCheckpoints(this.#table, 0, this.storage, nodeOptions(options));
+    this.checkpoints = new SessionCheckpoints(
+      new LogTables(this.#table, new CursorTable()),
+      0,
+      0,
+      this.storage,
+      nodeOptions(options),
+    );
   }
 
   get saved(): number[] {

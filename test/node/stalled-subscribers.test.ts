@@ -3,6 +3,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { ApplyHub } from "../../src/apply/hub.ts";
+import { NO_SNAPSHOTS } from "../apply/support.ts";
 import type { Host } from "../simulation/host.ts";
 import { Subscriber } from "../simulation/subscriber.ts";
 import type { World } from "../simulation/world.ts";
@@ -76,13 +77,14 @@ describe("fifty stalled subscribers", () => {
         return bytes;
       },
       clock: leader.clock.port((task) => process.run(task)),
+      snapshots: NO_SNAPSHOTS,
       maxSubscribers: STALLED + 1,
       progressIntervalMs: 1_000,
     });
     const unasked: Buffer[] = [];
     let sentBytes = 0;
-    const start = { afterIndex: 0, afterTerm: 0, logId: new Uint8Array(0) };
-    const sink = { progress: () => {}, end: () => {} };
+    const start = { afterIndex: 0, afterTerm: 0, logId: new Uint8Array(0), formats: [] };
+    const sink = { progress: () => {}, snapshot: () => {}, chunk: () => {}, end: () => {} };
     hub.add(start, { ...sink, ready: true, batch: ({ length }) => (sentBytes += length) });
     // Each takes one batch more than the one before it, and nothing after that.
     for (let takes = 0; takes < STALLED; takes++) {

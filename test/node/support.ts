@@ -3,7 +3,7 @@ import { admit } from "../../src/node/admission.ts";
 import type { ProposalBatch, ProposalResult } from "../../src/node/api.ts";
 import { type NodeOptions, PIPELINE } from "../../src/node/options.ts";
 import { batchesOf, type Group, type Proposals } from "../../src/node/proposals.ts";
-import type { ForwardOutcome, ForwardRequest, Transport } from "../../src/node/transport.ts";
+import type { FetchedSnapshot, ForwardOutcome, ForwardRequest, Transport } from "../../src/node/transport.ts";
 import type { Message } from "../../src/raft/message.ts";
 import type { EntryId, Frame, NodeId } from "../../src/raft/types.ts";
 import type {
@@ -13,10 +13,12 @@ import type {
   ReadRange,
   Recovered,
   SessionCheckpoint,
+  SnapshotRecord,
   Storage,
 } from "../../src/storage/storage.ts";
 import { diskWith } from "../support/core.ts";
 import { placeOrReason } from "../support/outcome.ts";
+import { SNAPSHOT_OPTIONS } from "../support/snapshot-options.ts";
 
 export function nodeOptions(overrides: Partial<NodeOptions> = {}): NodeOptions {
   return {
@@ -35,6 +37,7 @@ export function nodeOptions(overrides: Partial<NodeOptions> = {}): NodeOptions {
     maxReads: 3,
     cacheBytes: 1_000_000,
     ...PIPELINE,
+    ...SNAPSHOT_OPTIONS,
     ...overrides,
   };
 }
@@ -47,6 +50,11 @@ export class ManualClock implements Clock {
 
   nowMs(): number {
     return this.#nowMs;
+  }
+
+  /** Timers that are set. */
+  get timers(): number {
+    return this.#timers.length;
   }
 
   setTimer(delayMs: number, fire: () => void): () => void {
@@ -86,8 +94,14 @@ export class HeldStorage implements Storage {
   readonly recovered: Recovered;
   readonly writes: DiskWrite[] = [];
   readonly reads: ReadRange[] = [];
+  /** Where the frames of reads go that were not answered yet. */
+  readonly unanswered: { readonly range: ReadRange; readonly done: (frames: readonly Frame[]) => void }[] = [];
   readonly members: MemberRecord[] = [];
   readonly checkpoints: SessionCheckpoint[] = [];
+  readonly snapshots: SnapshotRecord[] = [];
+  /** Of the snapshots, the ones that were forgotten. */
+  readonly dropped: SnapshotRecord[] = [];
+  readonly bases: EntryId[] = [];
   onFailure: (error: Error) => void = () => {};
   onUsage: (usage: DiskUsage) => void = () => {};
   #waiting: (() => void)[] = [];
@@ -99,6 +113,7 @@ export class HeldStorage implements Storage {
       bootstrapped: true,
       members: [],
       sessions: undefined,
+      snapshots: [],
       ...diskWith([]),
       ...recovered,
     };
@@ -109,8 +124,9 @@ export class HeldStorage implements Storage {
     this.#waiting.push(done);
   }
 
-  read(range: ReadRange, _done: (frames: readonly Frame[]) => void): void {
+  read(range: ReadRange, done: (frames: readonly Frame[]) => void): void {
     this.reads.push(range);
+    this.unanswered.push({ range, done });
   }
 
   saveMember(member: MemberRecord, done: () => void): void {
@@ -124,6 +140,17 @@ export class HeldStorage implements Storage {
 
   saveSessions(checkpoint: SessionCheckpoint, done: () => void): void {
     this.checkpoints.push(checkpoint);
+    this.#waiting.push(done);
+  }
+
+  saveSnapshot(snapshot: SnapshotRecord, dropped: readonly SnapshotRecord[], done: () => void): void {
+    this.snapshots.push(snapshot);
+    this.dropped.push(...dropped);
+    this.#waiting.push(done);
+  }
+
+  compact(base: EntryId, done: () => void): void {
+    this.bases.push(base);
     this.#waiting.push(done);
   }
 
@@ -155,12 +182,22 @@ export class KeptTransport implements Transport {
     readonly done: (outcome: ForwardOutcome) => void;
   }[] = [];
 
+  readonly fetched: {
+    readonly from: NodeId;
+    readonly last: EntryId;
+    readonly done: (result: FetchedSnapshot | Error) => void;
+  }[] = [];
+
   send(message: Message): void {
     this.sent.push(message);
   }
 
   forward(to: NodeId, request: ForwardRequest, done: (outcome: ForwardOutcome) => void): void {
     this.forwarded.push({ to, request, done });
+  }
+
+  fetchSnapshot(from: NodeId, last: EntryId, done: (result: FetchedSnapshot | Error) => void): void {
+    this.fetched.push({ from, last, done });
   }
 }
 

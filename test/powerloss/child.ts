@@ -1,7 +1,15 @@
 import { openSqliteStorage } from "../../src/storage/open.ts";
 import type { SqliteStorage } from "../../src/storage/sqlite-storage.ts";
-import { optionsFor, saveBootstrapped, saveMember, saveSessions, write } from "../storage/support.ts";
-import { type Step, script } from "./script.ts";
+import {
+  compact,
+  optionsFor,
+  saveBootstrapped,
+  saveMember,
+  saveSessions,
+  saveSnapshot,
+  write,
+} from "../storage/support.ts";
+import { type SnapshotContents, type Step, script, snapshotIn } from "./script.ts";
 
 /**
  * `child.ts <data directory> <turns>`: goes on with the script where the directory is, several steps at a time, until so
@@ -24,10 +32,12 @@ for (const steps of script(Number(turns))) {
     const n = ++number;
     // Of the last turn that is found only the write is certain to have been executed.
     if (turn < found || (turn === found && step.kind === "write")) continue;
+    const snapshot = snapshotIn(step);
     // Its file takes a while, and what follows would overtake it.
-    if (step.kind === "snapshot") await Promise.all(inFlight.splice(0));
+    if (snapshot !== undefined) await Promise.all(inFlight.splice(0));
+    if (snapshot !== undefined && !(await maybeMakeFile(storage, snapshot))) continue;
     inFlight.push(execute(storage, step).then(() => void process.stdout.write(`${n}\n`)));
-    if (inFlight.length >= STEPS_IN_FLIGHT || step.kind === "snapshot") await inFlight.shift();
+    if (inFlight.length >= STEPS_IN_FLIGHT || snapshot !== undefined) await inFlight.shift();
   }
 }
 await Promise.all(inFlight);
@@ -45,20 +55,18 @@ function execute(to: SqliteStorage, step: Step): Promise<void> {
     case "bootstrapped":
       return saveBootstrapped(to);
     case "snapshot":
-      return addSnapshot(to, step.index, step.state);
+      return saveSnapshot(to, step.put.row, step.dropped);
+    case "compact":
+      return compact(to, step.base);
   }
 }
 
-/** Unless it is there already. */
-async function addSnapshot({ snapshots }: SqliteStorage, index: number, state: Buffer): Promise<void> {
-  if ((snapshots.latest?.last.index ?? 0) >= index) return;
-  const writer = await snapshots.create();
+/** Whether the snapshot isn't there already. */
+async function maybeMakeFile(to: SqliteStorage, { row, state }: SnapshotContents): Promise<boolean> {
+  if (to.recovered.snapshots.some(({ last }) => last.index === row.last.index)) return false;
+  const writer = await to.snapshotFiles.create();
   const half = Math.floor(state.length / 2);
   for (const chunk of [state.subarray(0, half), state.subarray(half)]) await writer.write(chunk);
-  await snapshots.add(writer, {
-    last: { index, term: 1 },
-    format: "test",
-    size: state.length,
-    sha256: writer.sha256(),
-  });
+  await writer.finish(row);
+  return true;
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import SqliteDatabase from "better-sqlite3";
 import { type DecodedEntry, decodeEntries } from "../../src/frame/codec.ts";
 import { type OpenOptions, openSqliteStorage } from "../../src/storage/open.ts";
-import type { SnapshotStore } from "../../src/storage/snapshot-store.ts";
+import type { SqliteStorage } from "../../src/storage/sqlite-storage.ts";
 import type { Recovered } from "../../src/storage/storage.ts";
 import { bytesOf, failureOf, read } from "../storage/support.ts";
 import type { SnapshotContents } from "./script.ts";
@@ -14,7 +14,7 @@ const MIB = 1024 * 1024;
 export interface Opened {
   readonly recovered: Recovered;
   readonly snapshots: readonly SnapshotContents[];
-  /** The first has the index 1. */
+  /** The first follows the log's base. */
   readonly entries: readonly DecodedEntry[];
   /** Their bytes. */
   readonly log: Buffer;
@@ -27,28 +27,30 @@ export async function openWhole(options: OpenOptions): Promise<Opened> {
     throw error;
   });
   const { recovered } = storage;
-  const frames = recovered.lastIndex === 0 ? [] : await Promise.race([read(storage, 1, recovered.lastIndex), failed]);
-  const snapshots = await readSnapshots(storage.snapshots);
+  const { base, lastIndex } = recovered;
+  const isEmpty = lastIndex === base.index;
+  const frames = isEmpty ? [] : await Promise.race([read(storage, base.index + 1, lastIndex), failed]);
+  const snapshots = await readSnapshots(storage);
   await storage.close();
   checkFiles(options.dataDir, snapshots);
   checkDatabase(join(options.dataDir, "raft.db"));
   const entries = frames.flatMap(({ bytes }) => [...decodeEntries(bytes)]);
-  const gap = entries.findIndex(({ index }, i) => index !== i + 1);
-  if (gap !== -1 || entries.length !== recovered.lastIndex) {
-    throw new Error(`the log to ${recovered.lastIndex} has ${entries.length} entries and a gap at ${gap + 1}`);
+  const gap = entries.findIndex(({ index }, i) => index !== base.index + i + 1);
+  if (gap !== -1 || entries.length !== lastIndex - base.index) {
+    throw new Error(`the log after ${base.index} to ${lastIndex} has ${entries.length} entries, entry ${gap} is wrong`);
   }
   return { recovered, snapshots, entries, log: bytesOf(frames) };
 }
 
 /** All of them, to their ends: reading one checks it. */
-async function readSnapshots(store: SnapshotStore): Promise<SnapshotContents[]> {
+async function readSnapshots({ recovered, snapshotFiles }: SqliteStorage): Promise<SnapshotContents[]> {
   const contents: SnapshotContents[] = [];
-  for (const snapshot of store.all) {
-    const reader = await store.read(snapshot);
+  for (const row of recovered.snapshots) {
+    const reader = await snapshotFiles.read(row);
     const chunks: Uint8Array[] = [];
     for (let chunk = await reader.read(MIB); chunk.length > 0; chunk = await reader.read(MIB)) chunks.push(chunk);
     await reader.close();
-    contents.push({ index: snapshot.last.index, state: Buffer.concat(chunks) });
+    contents.push({ row, state: Buffer.concat(chunks) });
   }
   return contents;
 }

@@ -32,7 +32,7 @@ interface Report {
 
 /**
  * The storage alone, from an empty directory on, with everything that a node can ask of it and rarely does: sessions,
- * members, truncations, and a vote in each turn. It must hold exactly what a prefix of its script leaves.
+ * members, snapshots, truncations, a log that is cut off or replaced, and a vote in each turn. It must hold exactly what a prefix of its script leaves.
  */
 export async function recordStorage(): Promise<Workload> {
   const root = await makeFolder();
@@ -77,8 +77,8 @@ async function losses(dataDir: string, expected: Expected, done: number): Promis
     return [String(error)];
   }
   const { recovered, entries, snapshots } = opened;
-  const { hardState, termStarts, sessions, members, bootstrapped } = recovered;
-  const found = digestOf({ hardState, termStarts, sessions, members, bootstrapped, snapshots, log: opened.log });
+  const { hardState } = recovered;
+  const found = digestOf({ ...recovered, snapshots, log: opened.log });
   const turn = hardState.currentTerm;
   const first = Math.max(done, expected.stepsWithWrite(turn));
   const candidates = expected.digests.slice(first, expected.stepsWithWrite(turn + 1));

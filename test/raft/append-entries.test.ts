@@ -75,7 +75,13 @@ describe("consistency check (§5.3)", () => {
   it("appends what follows an entry that it holds, also when its log begins behind a snapshot", () => {
     const raft = newCore(
       {},
-      { hardState: { currentTerm: 3, votedFor: "" }, base: { index: 5, term: 2 }, lastIndex: 5, termStarts: [] },
+      {
+        hardState: { currentTerm: 3, votedFor: "" },
+        base: { index: 5, term: 2 },
+        snapshot: { index: 5, term: 2 },
+        lastIndex: 5,
+        termStarts: [],
+      },
     );
     receive(
       raft,
@@ -88,7 +94,13 @@ describe("consistency check (§5.3)", () => {
   it("at prevLogIndex 0 after compaction it doesn't append compacted entries again (PITFALL 17)", () => {
     const raft = newCore(
       {},
-      { hardState: { currentTerm: 3, votedFor: "" }, base: { index: 5, term: 2 }, lastIndex: 5, termStarts: [] },
+      {
+        hardState: { currentTerm: 3, votedFor: "" },
+        base: { index: 5, term: 2 },
+        snapshot: { index: 5, term: 2 },
+        lastIndex: 5,
+        termStarts: [],
+      },
     );
     receive(raft, appendEntries({ term: 3, frames: [commands(1, 5, 2), commands(6, 1, 3)] }));
     const { writes, messages } = drain(raft);
@@ -185,7 +197,13 @@ describe("commit (§5.3)", () => {
     const base = { index: 5, term: 2 };
     const raft = newCore(
       {},
-      { hardState: { currentTerm: 3, votedFor: "" }, base, lastIndex: 7, termStarts: [{ index: 6, term: 3 }] },
+      {
+        hardState: { currentTerm: 3, votedFor: "" },
+        base,
+        snapshot: base,
+        lastIndex: 7,
+        termStarts: [{ index: 6, term: 3 }],
+      },
     );
     expect(raft).toMatchObject({ commitIndex: 5, lastApplied: 5 });
   });

@@ -14,6 +14,8 @@ describe("faultOf at its bounds", () => {
     appendEntries({ term: 3, prev: { index: MAX_INDEX - 1, term: 3 }, frames: [commands(MAX_INDEX, 1, 3)] }),
     accepted(append, MAX_INDEX),
     { ...answer, sequence: Number.MAX_SAFE_INTEGER },
+    { ...append, frames: [], offer: { last: { index: MAX_INDEX, term: 3 }, isNeeded: true } },
+    { ...answer, snapshot: { index: 1, term: 1 } },
   ])("accepts the largest that there is: %o", (message) => {
     expect(faultOf(message)).toBeUndefined();
   });
@@ -35,6 +37,13 @@ describe("faultOf at its bounds", () => {
     ["match_index", accepted(append, -1)],
     ["sequence", { ...rejected(append, 0, 0), sequence: -1 }],
     ["conflict hint", rejected(append, 3, 0)],
+    ["the offer", { ...append, offer: { last: { index: 0, term: 0 }, isNeeded: false } }],
+    ["the offer", { ...append, offer: { last: { index: 4, term: 0 }, isNeeded: false } }],
+    ["the offer", { ...append, offer: { last: { index: MAX_INDEX + 1, term: 1 }, isNeeded: true } }],
+    ["the offer", { ...append, offer: { last: { index: 4, term: append.term + 1 }, isNeeded: true } }],
+    ["snapshot", { ...answer, snapshot: { index: 0, term: 0 } }],
+    ["snapshot", { ...answer, snapshot: { index: 1.5, term: 1 } }],
+    ["snapshot", { ...answer, snapshot: { index: 4, term: answer.term + 1 } }],
   ])("names what is wrong: %s", (what, message) => {
     expect(faultOf(message)).toContain(what);
   });

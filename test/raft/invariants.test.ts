@@ -18,6 +18,7 @@ import {
 const snapshot = {
   hardState: { currentTerm: 3, votedFor: "" },
   base: { index: 5, term: 2 },
+  snapshot: { index: 5, term: 2 },
   lastIndex: 5,
   termStarts: [],
 };

@@ -108,7 +108,10 @@ describe("the disk's part", () => {
 
   it("a leader whose entry before the first conflicts with a snapshot is fatal (PITFALL 19)", () => {
     const base = { index: 5, term: 2 };
-    const raft = newCore({}, { hardState: { currentTerm: 3, votedFor: "" }, base, lastIndex: 5, termStarts: [] });
+    const raft = newCore(
+      {},
+      { hardState: { currentTerm: 3, votedFor: "" }, base, snapshot: base, lastIndex: 5, termStarts: [] },
+    );
     const request = appendEntries({ term: 3, prev: { index: 5, term: 3 } });
     expect(() => receive(raft, request)).toThrow("lacks the committed entry 5");
   });

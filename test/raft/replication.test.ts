@@ -244,7 +244,10 @@ describe("the search for where the logs match (§5.3)", () => {
 
   it("a follower behind the log's beginning is asked at the pace of heartbeats, not in a loop", () => {
     const base = { index: 5, term: 2 };
-    const raft = newCore({}, { hardState: { currentTerm: 2, votedFor: "" }, base, lastIndex: 5, termStarts: [] });
+    const raft = newCore(
+      {},
+      { hardState: { currentTerm: 2, votedFor: "" }, base, snapshot: base, lastIndex: 5, termStarts: [] },
+    );
     elect(raft);
     const [probe] = appends(drain(raft).messages, "b");
     if (probe !== undefined) receive(raft, rejected(probe, 0, 0));

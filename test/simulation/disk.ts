@@ -1,6 +1,6 @@
 import { assert } from "../../src/assert.ts";
 import type { Frame } from "../../src/raft/types.ts";
-import { type NodeId, ZERO_ID } from "../../src/raft/types.ts";
+import { type EntryId, type NodeId, ZERO_ID } from "../../src/raft/types.ts";
 import type {
   DiskUsage,
   DiskWrite,
@@ -8,6 +8,8 @@ import type {
   ReadRange,
   Recovered,
   SessionCheckpoint,
+  SnapshotRecord,
+  SnapshotReset,
   Storage,
 } from "../../src/storage/storage.ts";
 import type { Counters } from "./counters.ts";
@@ -68,6 +70,8 @@ export class Directory {
   readonly members = new Map<NodeId, MemberRecord>();
   bootstrapped = false;
   sessions: SessionCheckpoint | undefined;
+  /** Oldest first. */
+  snapshots: readonly SnapshotRecord[] = [];
 
   constructor(incarnation: Uint8Array, bootstrapVoters: readonly NodeId[]) {
     this.incarnation = incarnation;
@@ -75,9 +79,20 @@ export class Directory {
   }
 
   recovered(): Recovered {
-    const { incarnation, bootstrapVoters, bootstrapped, sessions } = this;
+    const { incarnation, bootstrapVoters, bootstrapped, snapshots } = this;
     const members = [...this.members.values()];
-    return { incarnation, bootstrapVoters, bootstrapped, members, sessions, ...this.log.recovered() };
+    const log = this.log.recovered();
+    const newest = snapshots.at(-1)?.last.index ?? 0;
+    assert(log.base.index <= newest, `the log begins after ${log.base.index}, and the newest snapshot is at ${newest}`);
+    const isOutdated = this.sessions !== undefined && this.sessions.index < log.base.index;
+    const sessions = isOutdated ? undefined : this.sessions;
+    return { incarnation, bootstrapVoters, bootstrapped, members, sessions, snapshots, ...log };
+  }
+
+  addSnapshot({ snapshot, dropped }: SnapshotReset): void {
+    const newest = this.snapshots.at(-1)?.last.index ?? 0;
+    assert(newest < snapshot.last.index, `a snapshot at ${snapshot.last.index} is added after one at ${newest}`);
+    this.snapshots = [...this.snapshots.filter((kept) => !dropped.includes(kept)), snapshot];
   }
 }
 
@@ -140,7 +155,11 @@ export class OpenDirectory implements Storage {
   write(write: DiskWrite, done: () => void): void {
     this.#counters.add("disk turns");
     this.#counters.add("frames written", write.frames.length);
-    const apply = (): void => this.#directory.log.apply(write);
+    const apply = (): void => {
+      this.#directory.log.apply({ ...write, reset: write.reset?.snapshot.last });
+      if (write.reset !== undefined) this.#directory.addSnapshot(write.reset);
+    };
+    if (write.reset !== undefined) this.#counters.add("logs replaced");
     this.#enqueue({ what: () => describe(write), takesSpace: write.frames.length > 0, apply, done });
   }
 
@@ -164,6 +183,17 @@ export class OpenDirectory implements Storage {
     this.#enqueue({ what: () => `sessions to ${checkpoint.index}`, takesSpace: true, apply, done });
   }
 
+  saveSnapshot(snapshot: SnapshotRecord, dropped: readonly SnapshotRecord[], done: () => void): void {
+    const apply = (): void => this.#directory.addSnapshot({ snapshot, dropped });
+    this.#enqueue({ what: () => `a snapshot at ${snapshot.last.index}`, takesSpace: true, apply, done });
+  }
+
+  compact(base: EntryId, done: () => void): void {
+    const apply = (): void => this.#directory.log.compact(base);
+    this.#counters.add("logs cut off");
+    this.#enqueue({ what: () => `no more to ${base.index}`, takesSpace: false, apply, done });
+  }
+
   read(range: ReadRange, done: (frames: readonly Frame[]) => void): void {
     const readyMs = Math.max(this.#scheduler.nowMs, this.#faults.hungUntilMs) + this.#random.between(0, READ_MS);
     this.#counters.add("disk reads");
@@ -178,8 +208,14 @@ export class OpenDirectory implements Storage {
       }
       const last = Math.min(range.last, this.#directory.log.lastIndex);
       // Of what is not committed some may be gone by now; what is committed stays.
-      assert(!range.isCommitted || last === range.last, `the committed entries to ${range.last} are on the disk`);
-      const frames = this.#directory.log.read(range.first, last, range.maxBytes) ?? [];
+      assert(
+        !range.isCommitted || last === range.last || range.first <= this.#directory.log.base.index,
+        `the committed entries to ${range.last} are on the disk`,
+      );
+      const { log } = this.#directory;
+      // What the log begins after is gone.
+      const frames = log.read(range.first, last, range.maxBytes) ?? [];
+      assert(frames.length > 0 || !range.isCommitted || range.first <= log.base.index, `entry ${range.first} is there`);
       this.#run(() => done(frames));
     });
   }
@@ -261,9 +297,10 @@ export class OpenDirectory implements Storage {
   }
 }
 
-function describe({ hardState, truncateFrom, frames }: DiskWrite): string {
+function describe({ hardState, reset, truncateFrom, frames }: DiskWrite): string {
   const parts = [
     ...(hardState === undefined ? [] : [`term ${hardState.currentTerm}, vote ${hardState.votedFor || "none"}`]),
+    ...(reset === undefined ? [] : [`nothing but a snapshot at ${reset.snapshot.last.index}`]),
     ...(truncateFrom === undefined ? [] : [`nothing from ${truncateFrom} on`]),
     ...frames.map(({ first, last, term }) => `${first}-${last} of term ${term}`),
   ];

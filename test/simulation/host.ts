@@ -1,5 +1,6 @@
 import { ApplyHub } from "../../src/apply/hub.ts";
 import { assert } from "../../src/assert.ts";
+import { Failure } from "../../src/failure.ts";
 import { Node } from "../../src/node/node.ts";
 import type { NodeOptions } from "../../src/node/options.ts";
 import type { Transport } from "../../src/node/transport.ts";
@@ -171,6 +172,8 @@ export class Process {
         recovered: storage.recovered,
         write: (write, done) => {
           this.assertGoesOn();
+          const { reset } = write;
+          if (reset !== undefined) world.guard(() => world.sessions.onSnapshot(reset.snapshot));
           if (this.mayAct()) storage.write(write, done);
         },
         read: (range, done) => storage.read(range, done),
@@ -181,6 +184,13 @@ export class Process {
           storage.saveSessions(checkpoint, done);
         },
         saveBootstrapped: (done) => storage.saveBootstrapped(done),
+        saveSnapshot: (snapshot, dropped, done) => {
+          world.guard(() => world.sessions.onSnapshot(snapshot));
+          if (this.mayAct()) storage.saveSnapshot(snapshot, dropped, done);
+        },
+        compact: (base, done) => {
+          if (this.mayAct()) storage.compact(base, done);
+        },
         set onFailure(onFailure: (error: Error) => void) {
           storage.onFailure = onFailure;
         },
@@ -190,6 +200,10 @@ export class Process {
         close: () => storage.close(),
       },
       onStateEvent: ({ role, term }) => world.tell("state", host, () => `${host.id} is ${role} of term ${term}`),
+      onInstall: ({ failure }) => {
+        if (failure instanceof Failure) world.counters.add(`installs ${failure.reason}`);
+      },
+      onRetentionEvent: () => {},
       onDiskEvent: ({ low }) =>
         world.tell("low disk", host, () => `${host.id} has ${low ? "a low disk" : "room again"}`),
       onFatal: (error) => this.#onFatal(error),
@@ -205,6 +219,7 @@ export class Process {
     this.hub = new ApplyHub({
       log: this.node,
       encode: encodeAsFrames,
+      snapshots: world.shelf.source(() => this),
       clock,
       maxSubscribers: MAX_SUBSCRIBERS,
       progressIntervalMs: PROGRESS_INTERVAL_MS,

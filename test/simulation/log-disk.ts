@@ -6,15 +6,19 @@ import type { EntryId, Frame, HardState, TermStart } from "../../src/raft/types.
 
 /** What is on one node's disk: the effects of a prefix of its turns, each whole. It survives crashes. */
 export class LogDisk {
-  readonly base: EntryId;
+  #base: EntryId;
   hardState: HardState;
   /** One entry each, from `base.index + 1` on. */
   readonly entries: Frame[] = [];
 
   constructor(base: EntryId, hardState: HardState, entries: readonly Frame[]) {
-    this.base = base;
+    this.#base = base;
     this.hardState = hardState;
     for (const frame of entries) this.#append(frame);
+  }
+
+  get base(): EntryId {
+    return this.#base;
   }
 
   get lastIndex(): number {
@@ -41,11 +45,26 @@ export class LogDisk {
       );
       this.hardState = hardState;
     }
+    if (write.reset !== undefined) {
+      assert(
+        this.termAt(write.reset.index) !== write.reset.term,
+        "disk: a log is replaced that goes on from the snapshot",
+      );
+      this.#base = write.reset;
+      this.entries.length = 0;
+    }
     if (write.truncateFrom !== undefined) {
       assert(write.truncateFrom <= this.lastIndex, `disk: nothing to truncate at ${write.truncateFrom}`);
       this.entries.length = write.truncateFrom - this.base.index - 1;
     }
     for (const frame of write.frames) this.#append(frame);
+  }
+
+  /** Removes everything up to an entry. */
+  compact(base: EntryId): void {
+    assert(this.termAt(base.index) === base.term, `disk: the log can't begin after ${base.index}/${base.term}`);
+    this.entries.splice(0, base.index - this.#base.index);
+    this.#base = base;
   }
 
   /** As the storage port reads; undefined when the range is not there. */
@@ -68,7 +87,7 @@ export class LogDisk {
     for (const { first, term } of this.entries) {
       if (termStarts.at(-1)?.term !== term) termStarts.push({ index: first, term });
     }
-    return { hardState: this.hardState, base: this.base, lastIndex: this.lastIndex, termStarts };
+    return { hardState: this.hardState, base: this.base, lastIndex: this.lastIndex, termStarts, snapshot: this.base };
   }
 
   #append(frame: Frame): void {

@@ -78,6 +78,7 @@ export class Network {
         if (link === undefined) this.#world.scheduler.in(0, () => process.run(() => done({ kind: "notSent" })));
         else link.forward(request, done);
       },
+      fetchSnapshot: (from, last, done) => this.#world.shelf.fetch(process, from, last, done),
     };
   }
 

@@ -3,6 +3,7 @@ import type { Workload } from "./clients.ts";
 import type { NetworkFaults } from "./network.ts";
 import { HEALTHY_NETWORK } from "./network.ts";
 import { Random } from "./random.ts";
+import type { SnapshotHabit } from "./service.ts";
 import { DEFAULT_NODE, type WorldOptions } from "./world.ts";
 
 /** What can be done to a cluster, each by its name in the summary and on the command line. */
@@ -54,6 +55,9 @@ export interface Plan {
   /** The troubles of this seed, and how long it is from one to the next of a kind on average. */
   readonly troubles: ReadonlyMap<Trouble, number>;
   readonly subscribers: number;
+  /** Those whose place the cluster remembers. */
+  readonly durable: number;
+  readonly snapshots: SnapshotHabit;
   /** For how long there is trouble. After it everything is whole again. */
   readonly troubleMs: number;
 }
@@ -81,6 +85,11 @@ export function planOf(seed: number): Plan {
     network: drawNetwork(random),
     troubles: drawTroubles(random),
     subscribers: random.below(3),
+    durable: random.pick([0, 0, 1, 2]),
+    snapshots: {
+      everyEntries: random.pick([10, 30, 100, Number.POSITIVE_INFINITY]),
+      maxLateMs: random.pick([1, 100, 2_000]),
+    },
     troubleMs: WHOLE_TROUBLE_MS,
   };
   return random.chance(FIGURE_8_SHARE) ? likeFigure8(plan) : plan;
@@ -113,6 +122,8 @@ function drawNode(random: Random): WorldOptions["node"] {
     maxInFlightBytes: random.pick([100, 8 * 1024 * 1024]),
     sessionLimits: random.pick([SESSION_LIMITS, { window: 100, entries: 1_000, clients: 9 }]),
     sessionCheckpointEntries: random.pick([7, 100]),
+    catchUpEntries: random.pick([0, 0, 5, 50]),
+    minCompactedEntries: random.pick([1, 10, 1_000]),
     // So little that a table changes while it is encoded.
     sessionEncodeEntries: random.pick([1, 10, 8_192]),
   };

@@ -1,11 +1,12 @@
 import { assert } from "../../src/assert.ts";
 import { Clients } from "./clients.ts";
+import { DurableSubscriber } from "./durable-subscriber.ts";
 import { History } from "./history.ts";
 import type { Process } from "./host.ts";
 import { Nemesis } from "./nemesis.ts";
 import { type Plan, WHOLE_TROUBLE_MS } from "./plan.ts";
 import { Random } from "./random.ts";
-import { Service } from "./service.ts";
+import { Service, type SnapshotHabit } from "./service.ts";
 import { Subscriber } from "./subscriber.ts";
 import { HISTORIES } from "./summary.ts";
 import { judge } from "./verdict.ts";
@@ -47,9 +48,10 @@ export function runPlan(plan: Plan, transcript?: (line: string) => void): Outcom
   const world = new World({ seed, size, node, ...(transcript === undefined ? {} : { transcript }) });
   Object.assign(world.network.faults, network);
   const history = new History();
-  const clients = new Clients(world, workload, history, servicesOf(world, history));
+  const clients = new Clients(world, workload, history, servicesOf(world, history, plan.snapshots));
   const subscribers = Array.from({ length: plan.subscribers }, (_, i) => new Subscriber(world, `subscriber ${i + 1}`));
   keepSubscribed(world, subscribers);
+  const durable = Array.from({ length: plan.durable }, (_, i) => new DurableSubscriber(world, `durable ${i + 1}`));
   world.startAll();
   const nemesis = new Nemesis(world, troubles, subscribers);
   world.run(Math.min(plan.troubleMs, CHANGE_OF_LEADER_MS));
@@ -62,6 +64,7 @@ export function runPlan(plan: Plan, transcript?: (line: string) => void): Outcom
   world.run(Math.max(0, plan.troubleMs + CALLS_AFTER_MS - world.nowMs));
   if (plan.troubleMs >= WHOLE_TROUBLE_MS) world.runUntil(() => isLively(world), Math.max(0, MAX_MS - world.nowMs));
   clients.stop();
+  for (const subscriber of durable) subscriber.stop();
   settle(world, clients, subscribers);
   serve(world);
   rest(world);
@@ -78,8 +81,8 @@ export function runPlan(plan: Plan, transcript?: (line: string) => void): Outcom
 }
 
 /** One service beside each node, and at every start of it. */
-function servicesOf(world: World, history: History): Service[] {
-  const services = world.hosts.map((host) => new Service(world, history, host));
+function servicesOf(world: World, history: History, snapshots: SnapshotHabit): Service[] {
+  const services = world.hosts.map((host) => new Service(world, history, host, snapshots));
   world.onStart(({ host }) => services[host.index]?.onStart());
   return services;
 }

@@ -2,6 +2,7 @@ import { assert } from "../../src/assert.ts";
 import { type NodeOptions, PIPELINE } from "../../src/node/options.ts";
 import type { Message } from "../../src/raft/message.ts";
 import type { NodeId } from "../../src/raft/types.ts";
+import { SNAPSHOT_OPTIONS } from "../support/snapshot-options.ts";
 import { Counters } from "./counters.ts";
 import { Host, type Process } from "./host.ts";
 import { Network } from "./network.ts";
@@ -9,6 +10,7 @@ import { Properties } from "./properties.ts";
 import { Random } from "./random.ts";
 import { Scheduler } from "./scheduler.ts";
 import { SessionModel } from "./session-model.ts";
+import { Shelf } from "./shelf.ts";
 import { EVENTS, Trace } from "./trace.ts";
 
 export interface WorldOptions {
@@ -32,6 +34,7 @@ export const DEFAULT_NODE: WorldOptions["node"] = {
   maxReads: 16_384,
   cacheBytes: 32 * 1024 * 1024,
   ...PIPELINE,
+  ...SNAPSHOT_OPTIONS,
 };
 
 const LOG_MATCHING_INTERVAL_MS = 1_000;
@@ -51,6 +54,7 @@ export class World {
   readonly hosts: readonly Host[];
   readonly properties: Properties;
   readonly sessions: SessionModel;
+  readonly shelf = new Shelf(this);
   readonly #startListeners: ((process: Process) => void)[] = [];
   readonly #electionListeners: ((process: Process) => void)[] = [];
   #violation: unknown;

@@ -57,7 +57,7 @@ describe("a data directory that can't be used", () => {
       db.close();
       await expect(open()).rejects.toMatchObject({
         kind: "refused",
-        message: expect.stringMatching(/schema version 7.*knows versions up to 4\. Run the newer build/),
+        message: expect.stringMatching(/schema version 7.*knows versions up to 5\. Run the newer build/),
       });
     });
 

@@ -6,13 +6,14 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { InvariantError } from "../../src/assert.ts";
 import { openWriterConnection } from "../../src/storage/connection.ts";
 import { openSqliteStorage } from "../../src/storage/open.ts";
-import { prepareLogStateWrite, readLogState } from "../../src/storage/state-row.ts";
+import { readLogState } from "../../src/storage/state-row.ts";
 import { describeStorageContract } from "./contract.ts";
 import {
   bytesOf,
   commands,
   failureOf,
   makeFolder,
+  makeSnapshotFile,
   noOp,
   optionsFor,
   read,
@@ -112,12 +113,11 @@ describe("SQLite storage", () => {
 
   it("recovers and extends a log that begins after a base", async () => {
     const base = { index: 2 ** 40, term: 7 };
-    await (await openSqliteStorage(optionsFor(folder))).close();
-    inDatabase((db) => {
-      const hardState = { currentTerm: 7, votedFor: "" };
-      prepareLogStateWrite(db)({ ...readLogState(db), hardState, base, last: base });
-    });
     const first = base.index + 1;
+    const empty = await openSqliteStorage(optionsFor(folder));
+    const reset = { snapshot: await makeSnapshotFile(empty, base), dropped: [] };
+    await write(empty, { hardState: { currentTerm: 7, votedFor: "" }, reset });
+    await empty.close();
     for (const frames of [[commands(first, 7, 3)], [commands(first + 3, 8, 2)]]) {
       const storage = await openSqliteStorage(optionsFor(folder));
       await write(storage, { hardState: { currentTerm: 8, votedFor: "" }, frames });

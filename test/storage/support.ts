@@ -1,10 +1,12 @@
+import { createHash } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { encodeFrame } from "../../src/frame/codec.ts";
-import { EntryType, type Frame, type HardState, type TermStart } from "../../src/raft/types.ts";
+import { type EntryId, EntryType, type Frame, type HardState, type TermStart } from "../../src/raft/types.ts";
 import type { OpenOptions } from "../../src/storage/open.ts";
-import type { DiskWrite, MemberRecord, SessionCheckpoint, Storage } from "../../src/storage/storage.ts";
+import type { SqliteStorage } from "../../src/storage/sqlite-storage.ts";
+import type { DiskWrite, MemberRecord, SessionCheckpoint, SnapshotRecord, Storage } from "../../src/storage/storage.ts";
 
 /** Who the tests' data directories belong to. */
 export const OWNER = { nodeId: "n1", clusterId: "test", bootstrapVoters: ["n1", "n2", "n3"] };
@@ -24,8 +26,8 @@ export function removeFolder(folder: string): Promise<void> {
 
 /** One turn, on the disk when the promise resolves. What is left out does not change. */
 export function write(storage: Storage, turn: Partial<DiskWrite>): Promise<void> {
-  const { hardState, truncateFrom, frames = [] } = turn;
-  return new Promise((resolve) => storage.write({ hardState, truncateFrom, frames }, resolve));
+  const { hardState, reset, truncateFrom, frames = [] } = turn;
+  return new Promise((resolve) => storage.write({ hardState, reset, truncateFrom, frames }, resolve));
 }
 
 export function read(storage: Storage, first: number, last: number, maxBytes = 1e9): Promise<readonly Frame[]> {
@@ -38,6 +40,32 @@ export function saveMember(storage: Storage, member: MemberRecord): Promise<void
 
 export function saveSessions(storage: Storage, { index, bytes }: SessionCheckpoint): Promise<void> {
   return new Promise((resolve) => storage.saveSessions({ index, bytes: Uint8Array.from(bytes) }, resolve));
+}
+
+export function saveSnapshot(
+  storage: Storage,
+  snapshot: SnapshotRecord,
+  dropped: readonly SnapshotRecord[] = [],
+): Promise<void> {
+  return new Promise((resolve) => storage.saveSnapshot(snapshot, dropped, resolve));
+}
+
+/** The row of a snapshot with that state. */
+export function snapshotOf(last: EntryId, state: Uint8Array = new Uint8Array(0)): SnapshotRecord {
+  const sha256 = Uint8Array.from(createHash("sha256").update(state).digest());
+  const ownState = Uint8Array.of(last.index, last.term);
+  return { last, format: `f${last.index}`, size: state.length, sha256, ownState };
+}
+
+/** A snapshot's file, empty: it counts once a row says so. */
+export async function makeSnapshotFile({ snapshotFiles }: SqliteStorage, last: EntryId): Promise<SnapshotRecord> {
+  const snapshot = snapshotOf(last);
+  await (await snapshotFiles.create()).finish(snapshot);
+  return snapshot;
+}
+
+export function compact(storage: Storage, base: EntryId): Promise<void> {
+  return new Promise((resolve) => storage.compact(base, resolve));
 }
 
 export function saveBootstrapped(storage: Storage): Promise<void> {
@@ -73,21 +101,26 @@ export function bytesOf(frames: readonly Frame[]): Buffer {
 /** A log in memory that takes the same writes, entry by entry. */
 export class LogModel {
   hardState: HardState = { currentTerm: 0, votedFor: "" };
-  readonly #entries: Frame[] = [];
+  base: EntryId = { index: 0, term: 0 };
+  #entries: Frame[] = [];
 
   get lastIndex(): number {
-    return this.#entries.length;
+    return this.base.index + this.#entries.length;
   }
 
   get termStarts(): TermStart[] {
     return this.#entries
       .map(({ first, term }) => ({ index: first, term }))
-      .filter(({ index, term }) => term !== this.#entries[index - 2]?.term);
+      .filter(({ term }, i) => term !== this.#entries[i - 1]?.term);
   }
 
-  apply({ hardState, truncateFrom, frames }: DiskWrite): void {
+  apply({ hardState, reset, truncateFrom, frames }: DiskWrite): void {
     this.hardState = hardState ?? this.hardState;
-    if (truncateFrom !== undefined) this.#entries.splice(truncateFrom - 1);
+    if (reset !== undefined) {
+      this.base = reset.snapshot.last;
+      this.#entries = [];
+    }
+    if (truncateFrom !== undefined) this.#entries.splice(truncateFrom - this.base.index - 1);
     for (const frame of frames) {
       let start = 0;
       for (const [i, end] of frame.ends.entries()) {
@@ -104,9 +137,21 @@ export class LogModel {
     }
   }
 
+  /** Lets the log begin after an entry that it has. */
+  compact(index: number): EntryId {
+    const base = this.idAt(index);
+    this.#entries.splice(0, index - this.base.index);
+    this.base = base;
+    return base;
+  }
+
+  idAt(index: number): EntryId {
+    return { index, term: this.entries(index, index)[0]?.term ?? this.base.term };
+  }
+
   /** The entries `first` to `last`, one frame each. */
-  entries(first: number, last: number): readonly Frame[] {
-    return this.#entries.slice(first - 1, last);
+  entries(first = this.base.index + 1, last = this.lastIndex): readonly Frame[] {
+    return this.#entries.slice(first - this.base.index - 1, last - this.base.index);
   }
 }
 

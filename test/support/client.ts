@@ -15,6 +15,7 @@ import {
   type ReadLogResponse,
 } from "../../gen/raft/v1/cluster_pb.js";
 import {
+  type AcknowledgeRequestSchema,
   type ApplyStreamRequestSchema,
   type ApplyStreamResponse,
   EntryType,
@@ -109,6 +110,17 @@ export class TestClient {
 
   status(timeoutMs = CALL_TIMEOUT_MS): Promise<GetStatusResponse> {
     return this.#unary(ClusterService.method.getStatus, {}, timeoutMs);
+  }
+
+  /** A durable subscriber's. Returns its cursor. */
+  async acknowledge(request: MessageInitShape<typeof AcknowledgeRequestSchema>, timeoutMs = CALL_TIMEOUT_MS) {
+    return Number((await this.#unary(LogService.method.acknowledge, request, timeoutMs)).cursor);
+  }
+
+  /** The durable subscribers' cursors by their names, as far as this node has applied the log. */
+  async cursors(): Promise<Record<string, number>> {
+    const { subscribers } = await this.#unary(ClusterService.method.listSubscribers, {}, CALL_TIMEOUT_MS);
+    return Object.fromEntries(subscribers.map(({ name, cursor }) => [name, Number(cursor)]));
   }
 
   /** The commands of this node's own log, not yet committed ones included. */

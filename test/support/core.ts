@@ -50,7 +50,13 @@ export function coreOptions(overrides: Partial<RaftOptions> = {}): RaftOptions {
 /** A disk whose log has entries of these terms, the first one at index 1. */
 export function diskWith(terms: readonly number[], currentTerm = terms.at(-1) ?? 0, votedFor = ""): RaftRecovered {
   const termStarts = terms.flatMap((term, i) => (term === terms[i - 1] ? [] : [{ index: i + 1, term }]));
-  return { hardState: { currentTerm, votedFor }, base: ZERO_ID, lastIndex: terms.length, termStarts };
+  return {
+    hardState: { currentTerm, votedFor },
+    base: ZERO_ID,
+    lastIndex: terms.length,
+    termStarts,
+    snapshot: ZERO_ID,
+  };
 }
 
 /** A core with the options above, started from a log with these terms. */

@@ -119,6 +119,20 @@ export declare type GetStatusResponse = Message<"raft.v1.GetStatusResponse"> & {
   snapshot?: Snapshot | undefined;
 
   /**
+   * The snapshot that this node is pulling from another member; absent for none.
+   *
+   * @generated from field: raft.v1.SnapshotPull snapshot_pull = 13;
+   */
+  snapshotPull?: SnapshotPull | undefined;
+
+  /**
+   * What the log keeps for durable subscribers; absent when there are none.
+   *
+   * @generated from field: raft.v1.Retention retention = 14;
+   */
+  retention?: Retention | undefined;
+
+  /**
    * How full the disk with this node's data directory is.
    *
    * @generated from field: raft.v1.DiskUsage disk = 20;
@@ -131,6 +145,97 @@ export declare type GetStatusResponse = Message<"raft.v1.GetStatusResponse"> & {
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export declare const GetStatusResponseSchema: GenMessage<GetStatusResponse>;
+
+/**
+ * SnapshotPull is how far a snapshot of another member has come.
+ *
+ * @generated from message raft.v1.SnapshotPull
+ */
+export declare type SnapshotPull = Message<"raft.v1.SnapshotPull"> & {
+  /**
+   * The member that it comes from.
+   *
+   * @generated from field: string member_id = 1;
+   */
+  memberId: string;
+
+  /**
+   * The last entry that it covers.
+   *
+   * @generated from field: uint64 index = 2;
+   */
+  index: bigint;
+
+  /**
+   * Bytes that have come, of the sidecar's and the application's part.
+   *
+   * @generated from field: uint64 received_bytes = 3;
+   */
+  receivedBytes: bigint;
+
+  /**
+   * Of so many; 0 until the member has said it.
+   *
+   * @generated from field: uint64 total_bytes = 4;
+   */
+  totalBytes: bigint;
+};
+
+/**
+ * Describes the message raft.v1.SnapshotPull.
+ * Use `create(SnapshotPullSchema)` to create a new message.
+ */
+export declare const SnapshotPullSchema: GenMessage<SnapshotPull>;
+
+/**
+ * Retention is how far the slowest durable subscriber is behind. The log is never cut off beyond its cursor; past what is
+ * configured to be kept at most the policy acts.
+ *
+ * @generated from message raft.v1.Retention
+ */
+export declare type Retention = Message<"raft.v1.Retention"> & {
+  /**
+   * "block-compaction": the log goes on growing, until the disk is low. "drop-subscriber": the subscriber is forgotten, by an
+   * entry of the leader.
+   *
+   * @generated from field: string policy = 1;
+   */
+  policy: string;
+
+  /**
+   * The slowest subscriber's name.
+   *
+   * @generated from field: string slowest_subscriber = 2;
+   */
+  slowestSubscriber: string;
+
+  /**
+   * How many entries this node has applied beyond its cursor.
+   *
+   * @generated from field: uint64 lag_entries = 3;
+   */
+  lagEntries: bigint;
+
+  /**
+   * What the log takes on this node's disk, in bytes.
+   *
+   * @generated from field: uint64 log_bytes = 4;
+   */
+  logBytes: bigint;
+
+  /**
+   * "well", "near" (above 80 % of what is kept at most: the policy acts soon), or "over" (it acts).
+   *
+   * @generated from field: string level = 5;
+   */
+  level: string;
+};
+
+/**
+ * Describes the message raft.v1.Retention.
+ * Use `create(RetentionSchema)` to create a new message.
+ */
+export declare const RetentionSchema: GenMessage<Retention>;
 
 /**
  * DiskUsage is how full a disk is, as it was measured last: twice a second, while the disk doesn't hang.
@@ -210,7 +315,8 @@ export declare type PeerProgress = Message<"raft.v1.PeerProgress"> & {
   nextIndex: bigint;
 
   /**
-   * How entries are sent: "probe" (one request at a time, to find where the logs match) or "replicate" (pipelined).
+   * How entries are sent: "probe" (one request at a time, to find where the logs match), "replicate" (pipelined), or "snapshot"
+   * (not at all: the follower is behind where the leader's log begins, and pulls a snapshot first).
    *
    * @generated from field: string state = 4;
    */
@@ -381,6 +487,259 @@ export declare type ReadLogResponse = Message<"raft.v1.ReadLogResponse"> & {
 export declare const ReadLogResponseSchema: GenMessage<ReadLogResponse>;
 
 /**
+ * CompactRequest says how much to keep.
+ *
+ * @generated from message raft.v1.CompactRequest
+ */
+export declare type CompactRequest = Message<"raft.v1.CompactRequest"> & {
+  /**
+   * Entries before the newest snapshot to keep for members that lag. Absent for what the node is configured to keep.
+   *
+   * @generated from field: optional uint64 keep_entries = 1;
+   */
+  keepEntries?: bigint | undefined;
+};
+
+/**
+ * Describes the message raft.v1.CompactRequest.
+ * Use `create(CompactRequestSchema)` to create a new message.
+ */
+export declare const CompactRequestSchema: GenMessage<CompactRequest>;
+
+/**
+ * CompactResponse says where the log begins now.
+ *
+ * @generated from message raft.v1.CompactResponse
+ */
+export declare type CompactResponse = Message<"raft.v1.CompactResponse"> & {
+  /**
+   * The first index that the node retains, from 1.
+   *
+   * @generated from field: uint64 first_index = 1;
+   */
+  firstIndex: bigint;
+};
+
+/**
+ * Describes the message raft.v1.CompactResponse.
+ * Use `create(CompactResponseSchema)` to create a new message.
+ */
+export declare const CompactResponseSchema: GenMessage<CompactResponse>;
+
+/**
+ * ListSubscribersRequest asks for the durable subscribers.
+ *
+ * @generated from message raft.v1.ListSubscribersRequest
+ */
+export declare type ListSubscribersRequest = Message<"raft.v1.ListSubscribersRequest"> & {
+};
+
+/**
+ * Describes the message raft.v1.ListSubscribersRequest.
+ * Use `create(ListSubscribersRequestSchema)` to create a new message.
+ */
+export declare const ListSubscribersRequestSchema: GenMessage<ListSubscribersRequest>;
+
+/**
+ * ListSubscribersResponse are the durable subscribers.
+ *
+ * @generated from message raft.v1.ListSubscribersResponse
+ */
+export declare type ListSubscribersResponse = Message<"raft.v1.ListSubscribersResponse"> & {
+  /**
+   * Ordered by name. At most 1,000.
+   *
+   * @generated from field: repeated raft.v1.Subscriber subscribers = 1;
+   */
+  subscribers: Subscriber[];
+};
+
+/**
+ * Describes the message raft.v1.ListSubscribersResponse.
+ * Use `create(ListSubscribersResponseSchema)` to create a new message.
+ */
+export declare const ListSubscribersResponseSchema: GenMessage<ListSubscribersResponse>;
+
+/**
+ * Subscriber is a durable subscriber.
+ *
+ * @generated from message raft.v1.Subscriber
+ */
+export declare type Subscriber = Message<"raft.v1.Subscriber"> & {
+  /**
+   * Its name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * It has applied everything to here, as far as it acknowledged; 0 for nothing.
+   *
+   * @generated from field: uint64 cursor = 2;
+   */
+  cursor: bigint;
+
+  /**
+   * How many entries this node has applied beyond that.
+   *
+   * @generated from field: uint64 lag_entries = 3;
+   */
+  lagEntries: bigint;
+
+  /**
+   * Index of the entry with which its newest stream was opened.
+   *
+   * @generated from field: uint64 generation = 4;
+   */
+  generation: bigint;
+};
+
+/**
+ * Describes the message raft.v1.Subscriber.
+ * Use `create(SubscriberSchema)` to create a new message.
+ */
+export declare const SubscriberSchema: GenMessage<Subscriber>;
+
+/**
+ * RemoveSubscriberRequest names a durable subscriber.
+ *
+ * @generated from message raft.v1.RemoveSubscriberRequest
+ */
+export declare type RemoveSubscriberRequest = Message<"raft.v1.RemoveSubscriberRequest"> & {
+  /**
+   * Its name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message raft.v1.RemoveSubscriberRequest.
+ * Use `create(RemoveSubscriberRequestSchema)` to create a new message.
+ */
+export declare const RemoveSubscriberRequestSchema: GenMessage<RemoveSubscriberRequest>;
+
+/**
+ * RemoveSubscriberResponse says that it is forgotten.
+ *
+ * @generated from message raft.v1.RemoveSubscriberResponse
+ */
+export declare type RemoveSubscriberResponse = Message<"raft.v1.RemoveSubscriberResponse"> & {
+};
+
+/**
+ * Describes the message raft.v1.RemoveSubscriberResponse.
+ * Use `create(RemoveSubscriberResponseSchema)` to create a new message.
+ */
+export declare const RemoveSubscriberResponseSchema: GenMessage<RemoveSubscriberResponse>;
+
+/**
+ * VerifyLogRequest is a range of the log.
+ *
+ * @generated from message raft.v1.VerifyLogRequest
+ */
+export declare type VerifyLogRequest = Message<"raft.v1.VerifyLogRequest"> & {
+  /**
+   * The first index to read. 0 means the first that is retained.
+   *
+   * @generated from field: uint64 start_index = 1;
+   */
+  startIndex: bigint;
+
+  /**
+   * The last index to read. 0 means the last that is committed and durable on this node.
+   *
+   * @generated from field: uint64 end_index = 2;
+   */
+  endIndex: bigint;
+};
+
+/**
+ * Describes the message raft.v1.VerifyLogRequest.
+ * Use `create(VerifyLogRequestSchema)` to create a new message.
+ */
+export declare const VerifyLogRequestSchema: GenMessage<VerifyLogRequest>;
+
+/**
+ * VerifyLogResponse tells how far it is, and at last what was found.
+ *
+ * @generated from message raft.v1.VerifyLogResponse
+ */
+export declare type VerifyLogResponse = Message<"raft.v1.VerifyLogResponse"> & {
+  /**
+   * What this message is.
+   *
+   * @generated from oneof raft.v1.VerifyLogResponse.part
+   */
+  part: {
+    /**
+     * Everything to this index is as it should be. About twice a second.
+     *
+     * @generated from field: uint64 verified_index = 1;
+     */
+    value: bigint;
+    case: "verifiedIndex";
+  } | {
+    /**
+     * All of it is. The last message.
+     *
+     * @generated from field: raft.v1.VerifiedLog result = 2;
+     */
+    value: VerifiedLog;
+    case: "result";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message raft.v1.VerifyLogResponse.
+ * Use `create(VerifyLogResponseSchema)` to create a new message.
+ */
+export declare const VerifyLogResponseSchema: GenMessage<VerifyLogResponse>;
+
+/**
+ * VerifiedLog is what was verified.
+ *
+ * @generated from message raft.v1.VerifiedLog
+ */
+export declare type VerifiedLog = Message<"raft.v1.VerifiedLog"> & {
+  /**
+   * The first index that was read; one above last_index when there was none to read.
+   *
+   * @generated from field: uint64 first_index = 1;
+   */
+  firstIndex: bigint;
+
+  /**
+   * The last index that was read.
+   *
+   * @generated from field: uint64 last_index = 2;
+   */
+  lastIndex: bigint;
+
+  /**
+   * SHA-256 over the entries as they stand in ReadLogResponse, one after the other: 32 bytes.
+   *
+   * @generated from field: bytes sha256 = 3;
+   */
+  sha256: Uint8Array;
+
+  /**
+   * The snapshot that was read; absent when the node has none.
+   *
+   * @generated from field: raft.v1.Snapshot snapshot = 4;
+   */
+  snapshot?: Snapshot | undefined;
+};
+
+/**
+ * Describes the message raft.v1.VerifiedLog.
+ * Use `create(VerifiedLogSchema)` to create a new message.
+ */
+export declare const VerifiedLogSchema: GenMessage<VerifiedLog>;
+
+/**
  * MemberRole is a member's part in the configuration.
  *
  * @generated from enum raft.v1.MemberRole
@@ -444,6 +803,57 @@ export declare const ClusterService: GenService<{
     methodKind: "server_streaming";
     input: typeof ReadLogRequestSchema;
     output: typeof ReadLogResponseSchema;
+  },
+  /**
+   * Compact cuts off this node's log: entries that the newest snapshot covers are removed, except for those that are kept for
+   * members that lag, or that somebody who reads a snapshot will need next. A node does this by itself whenever it has a new
+   * snapshot; the call is for keeping less.
+   *
+   * Errors: NOT_FOUND with NO_SNAPSHOT when this node has no snapshot: then its log is never cut off.
+   *
+   * @generated from rpc raft.v1.ClusterService.Compact
+   */
+  compact: {
+    methodKind: "unary";
+    input: typeof CompactRequestSchema;
+    output: typeof CompactResponseSchema;
+  },
+  /**
+   * VerifyLog reads what this node has committed, and its snapshots, to the last byte, and checks it: indexes follow each other,
+   * terms never fall, every entry has its checksum, every snapshot its SHA-256. It ends with a digest of the entries, which is
+   * equal on all nodes for the same range. A node that finds damage ends, as it does whenever it reads a damaged entry.
+   *
+   * Errors: OUT_OF_RANGE with COMPACTED when the start is below the first retained index; INVALID_ARGUMENT when the end is above
+   * what is committed and durable here, or below the start; DATA_LOSS.
+   *
+   * @generated from rpc raft.v1.ClusterService.VerifyLog
+   */
+  verifyLog: {
+    methodKind: "server_streaming";
+    input: typeof VerifyLogRequestSchema;
+    output: typeof VerifyLogResponseSchema;
+  },
+  /**
+   * ListSubscribers returns the durable subscribers, as far as this node has applied the log.
+   *
+   * @generated from rpc raft.v1.ClusterService.ListSubscribers
+   */
+  listSubscribers: {
+    methodKind: "unary";
+    input: typeof ListSubscribersRequestSchema;
+    output: typeof ListSubscribersResponseSchema;
+  },
+  /**
+   * RemoveSubscriber forgets a durable subscriber: its streams end with SUBSCRIBER_REPLACED, and no entry is kept for it.
+   *
+   * Errors: NOT_FOUND with NO_SUBSCRIBER, and those of Propose.
+   *
+   * @generated from rpc raft.v1.ClusterService.RemoveSubscriber
+   */
+  removeSubscriber: {
+    methodKind: "unary";
+    input: typeof RemoveSubscriberRequestSchema;
+    output: typeof RemoveSubscriberResponseSchema;
   },
 }>;
 

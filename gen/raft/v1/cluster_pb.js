@@ -12,7 +12,7 @@ import { file_raft_v1_log } from "./log_pb.js";
  * Describes the file raft/v1/cluster.proto.
  */
 export const file_raft_v1_cluster = /*@__PURE__*/
-  fileDesc("ChVyYWZ0L3YxL2NsdXN0ZXIucHJvdG8SB3JhZnQudjEiEgoQR2V0U3RhdHVzUmVxdWVzdCL+AgoRR2V0U3RhdHVzUmVzcG9uc2USEgoKY2x1c3Rlcl9pZBgBIAEoCRIOCgZsb2dfaWQYAiABKAwSKAoFc3RhdGUYAyABKAsyGS5yYWZ0LnYxLkdldFN0YXRlUmVzcG9uc2USFQoNZHVyYWJsZV9pbmRleBgEIAEoBBIPCgd2ZXJzaW9uGAUgASgJEikKBnVwdGltZRgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhINCgVyZWFkeRgHIAEoCBIYChBub3RfcmVhZHlfcmVhc29uGAggASgJEhsKE3Byb3Bvc2Fsc19pbl9mbGlnaHQYCSABKA0SFQoNYXBwbHlfc3RyZWFtcxgKIAEoDRIkCgVwZWVycxgLIAMoCzIVLnJhZnQudjEuUGVlclByb2dyZXNzEiMKCHNuYXBzaG90GAwgASgLMhEucmFmdC52MS5TbmFwc2hvdBIgCgRkaXNrGBQgASgLMhIucmFmdC52MS5EaXNrVXNhZ2UiagoJRGlza1VzYWdlEhIKCmZyZWVfYnl0ZXMYASABKAQSEwoLbGltaXRfYnl0ZXMYAiABKAQSEwoLdG90YWxfYnl0ZXMYAyABKAQSEgoKdXNlZF9ieXRlcxgEIAEoBBILCgNsb3cYBSABKAgiZQoMUGVlclByb2dyZXNzEgoKAmlkGAEgASgJEhMKC21hdGNoX2luZGV4GAIgASgEEhIKCm5leHRfaW5kZXgYAyABKAQSDQoFc3RhdGUYBCABKAkSEQoJaW5fZmxpZ2h0GAUgASgNIhQKEkxpc3RNZW1iZXJzUmVxdWVzdCI3ChNMaXN0TWVtYmVyc1Jlc3BvbnNlEiAKB21lbWJlcnMYASADKAsyDy5yYWZ0LnYxLk1lbWJlciKcAQoGTWVtYmVyEgoKAmlkGAEgASgJEiEKBHJvbGUYAiABKA4yEy5yYWZ0LnYxLk1lbWJlclJvbGUSFAoMcGVlcl9hZGRyZXNzGAMgASgJEhYKDmNsaWVudF9hZGRyZXNzGAQgASgJEhMKC2luY2FybmF0aW9uGAUgASgMEhEKCWNvbm5lY3RlZBgGIAEoCBINCgVlcnJvchgHIAEoCSI4Cg5SZWFkTG9nUmVxdWVzdBITCgtzdGFydF9pbmRleBgBIAEoBBIRCgllbmRfaW5kZXgYAiABKAQiSAoPUmVhZExvZ1Jlc3BvbnNlEhQKDGNvbW1pdF9pbmRleBgBIAEoBBIfCgdlbnRyaWVzGAMgAygLMg4ucmFmdC52MS5FbnRyeSpACgpNZW1iZXJSb2xlEhsKF01FTUJFUl9ST0xFX1VOU1BFQ0lGSUVEEAASFQoRTUVNQkVSX1JPTEVfVk9URVIQATLeAQoOQ2x1c3RlclNlcnZpY2USQgoJR2V0U3RhdHVzEhkucmFmdC52MS5HZXRTdGF0dXNSZXF1ZXN0GhoucmFmdC52MS5HZXRTdGF0dXNSZXNwb25zZRJICgtMaXN0TWVtYmVycxIbLnJhZnQudjEuTGlzdE1lbWJlcnNSZXF1ZXN0GhwucmFmdC52MS5MaXN0TWVtYmVyc1Jlc3BvbnNlEj4KB1JlYWRMb2cSFy5yYWZ0LnYxLlJlYWRMb2dSZXF1ZXN0GhgucmFmdC52MS5SZWFkTG9nUmVzcG9uc2UwAUI2ChFpby5yYWZ0c2lkZWNhci52MVABWh9yYWZ0LXNpZGVjYXIvZ2VuL3JhZnQvdjE7cmFmdHYxYgZwcm90bzM", [file_google_protobuf_duration, file_raft_v1_log]);
+  fileDesc("ChVyYWZ0L3YxL2NsdXN0ZXIucHJvdG8SB3JhZnQudjEiEgoQR2V0U3RhdHVzUmVxdWVzdCLTAwoRR2V0U3RhdHVzUmVzcG9uc2USEgoKY2x1c3Rlcl9pZBgBIAEoCRIOCgZsb2dfaWQYAiABKAwSKAoFc3RhdGUYAyABKAsyGS5yYWZ0LnYxLkdldFN0YXRlUmVzcG9uc2USFQoNZHVyYWJsZV9pbmRleBgEIAEoBBIPCgd2ZXJzaW9uGAUgASgJEikKBnVwdGltZRgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhINCgVyZWFkeRgHIAEoCBIYChBub3RfcmVhZHlfcmVhc29uGAggASgJEhsKE3Byb3Bvc2Fsc19pbl9mbGlnaHQYCSABKA0SFQoNYXBwbHlfc3RyZWFtcxgKIAEoDRIkCgVwZWVycxgLIAMoCzIVLnJhZnQudjEuUGVlclByb2dyZXNzEiMKCHNuYXBzaG90GAwgASgLMhEucmFmdC52MS5TbmFwc2hvdBIsCg1zbmFwc2hvdF9wdWxsGA0gASgLMhUucmFmdC52MS5TbmFwc2hvdFB1bGwSJQoJcmV0ZW50aW9uGA4gASgLMhIucmFmdC52MS5SZXRlbnRpb24SIAoEZGlzaxgUIAEoCzISLnJhZnQudjEuRGlza1VzYWdlIl0KDFNuYXBzaG90UHVsbBIRCgltZW1iZXJfaWQYASABKAkSDQoFaW5kZXgYAiABKAQSFgoOcmVjZWl2ZWRfYnl0ZXMYAyABKAQSEwoLdG90YWxfYnl0ZXMYBCABKAQibgoJUmV0ZW50aW9uEg4KBnBvbGljeRgBIAEoCRIaChJzbG93ZXN0X3N1YnNjcmliZXIYAiABKAkSEwoLbGFnX2VudHJpZXMYAyABKAQSEQoJbG9nX2J5dGVzGAQgASgEEg0KBWxldmVsGAUgASgJImoKCURpc2tVc2FnZRISCgpmcmVlX2J5dGVzGAEgASgEEhMKC2xpbWl0X2J5dGVzGAIgASgEEhMKC3RvdGFsX2J5dGVzGAMgASgEEhIKCnVzZWRfYnl0ZXMYBCABKAQSCwoDbG93GAUgASgIImUKDFBlZXJQcm9ncmVzcxIKCgJpZBgBIAEoCRITCgttYXRjaF9pbmRleBgCIAEoBBISCgpuZXh0X2luZGV4GAMgASgEEg0KBXN0YXRlGAQgASgJEhEKCWluX2ZsaWdodBgFIAEoDSIUChJMaXN0TWVtYmVyc1JlcXVlc3QiNwoTTGlzdE1lbWJlcnNSZXNwb25zZRIgCgdtZW1iZXJzGAEgAygLMg8ucmFmdC52MS5NZW1iZXIinAEKBk1lbWJlchIKCgJpZBgBIAEoCRIhCgRyb2xlGAIgASgOMhMucmFmdC52MS5NZW1iZXJSb2xlEhQKDHBlZXJfYWRkcmVzcxgDIAEoCRIWCg5jbGllbnRfYWRkcmVzcxgEIAEoCRITCgtpbmNhcm5hdGlvbhgFIAEoDBIRCgljb25uZWN0ZWQYBiABKAgSDQoFZXJyb3IYByABKAkiOAoOUmVhZExvZ1JlcXVlc3QSEwoLc3RhcnRfaW5kZXgYASABKAQSEQoJZW5kX2luZGV4GAIgASgEIkgKD1JlYWRMb2dSZXNwb25zZRIUCgxjb21taXRfaW5kZXgYASABKAQSHwoHZW50cmllcxgDIAMoCzIOLnJhZnQudjEuRW50cnkiPAoOQ29tcGFjdFJlcXVlc3QSGQoMa2VlcF9lbnRyaWVzGAEgASgESACIAQFCDwoNX2tlZXBfZW50cmllcyImCg9Db21wYWN0UmVzcG9uc2USEwoLZmlyc3RfaW5kZXgYASABKAQiGAoWTGlzdFN1YnNjcmliZXJzUmVxdWVzdCJDChdMaXN0U3Vic2NyaWJlcnNSZXNwb25zZRIoCgtzdWJzY3JpYmVycxgBIAMoCzITLnJhZnQudjEuU3Vic2NyaWJlciJTCgpTdWJzY3JpYmVyEgwKBG5hbWUYASABKAkSDgoGY3Vyc29yGAIgASgEEhMKC2xhZ19lbnRyaWVzGAMgASgEEhIKCmdlbmVyYXRpb24YBCABKAQiJwoXUmVtb3ZlU3Vic2NyaWJlclJlcXVlc3QSDAoEbmFtZRgBIAEoCSIaChhSZW1vdmVTdWJzY3JpYmVyUmVzcG9uc2UiOgoQVmVyaWZ5TG9nUmVxdWVzdBITCgtzdGFydF9pbmRleBgBIAEoBBIRCgllbmRfaW5kZXgYAiABKAQiXQoRVmVyaWZ5TG9nUmVzcG9uc2USGAoOdmVyaWZpZWRfaW5kZXgYASABKARIABImCgZyZXN1bHQYAiABKAsyFC5yYWZ0LnYxLlZlcmlmaWVkTG9nSABCBgoEcGFydCJrCgtWZXJpZmllZExvZxITCgtmaXJzdF9pbmRleBgBIAEoBBISCgpsYXN0X2luZGV4GAIgASgEEg4KBnNoYTI1NhgDIAEoDBIjCghzbmFwc2hvdBgEIAEoCzIRLnJhZnQudjEuU25hcHNob3QqQAoKTWVtYmVyUm9sZRIbChdNRU1CRVJfUk9MRV9VTlNQRUNJRklFRBAAEhUKEU1FTUJFUl9ST0xFX1ZPVEVSEAEykQQKDkNsdXN0ZXJTZXJ2aWNlEkIKCUdldFN0YXR1cxIZLnJhZnQudjEuR2V0U3RhdHVzUmVxdWVzdBoaLnJhZnQudjEuR2V0U3RhdHVzUmVzcG9uc2USSAoLTGlzdE1lbWJlcnMSGy5yYWZ0LnYxLkxpc3RNZW1iZXJzUmVxdWVzdBocLnJhZnQudjEuTGlzdE1lbWJlcnNSZXNwb25zZRI+CgdSZWFkTG9nEhcucmFmdC52MS5SZWFkTG9nUmVxdWVzdBoYLnJhZnQudjEuUmVhZExvZ1Jlc3BvbnNlMAESPAoHQ29tcGFjdBIXLnJhZnQudjEuQ29tcGFjdFJlcXVlc3QaGC5yYWZ0LnYxLkNvbXBhY3RSZXNwb25zZRJECglWZXJpZnlMb2cSGS5yYWZ0LnYxLlZlcmlmeUxvZ1JlcXVlc3QaGi5yYWZ0LnYxLlZlcmlmeUxvZ1Jlc3BvbnNlMAESVAoPTGlzdFN1YnNjcmliZXJzEh8ucmFmdC52MS5MaXN0U3Vic2NyaWJlcnNSZXF1ZXN0GiAucmFmdC52MS5MaXN0U3Vic2NyaWJlcnNSZXNwb25zZRJXChBSZW1vdmVTdWJzY3JpYmVyEiAucmFmdC52MS5SZW1vdmVTdWJzY3JpYmVyUmVxdWVzdBohLnJhZnQudjEuUmVtb3ZlU3Vic2NyaWJlclJlc3BvbnNlQjYKEWlvLnJhZnRzaWRlY2FyLnYxUAFaH3JhZnQtc2lkZWNhci9nZW4vcmFmdC92MTtyYWZ0djFiBnByb3RvMw", [file_google_protobuf_duration, file_raft_v1_log]);
 
 /**
  * Describes the message raft.v1.GetStatusRequest.
@@ -29,53 +29,137 @@ export const GetStatusResponseSchema = /*@__PURE__*/
   messageDesc(file_raft_v1_cluster, 1);
 
 /**
+ * Describes the message raft.v1.SnapshotPull.
+ * Use `create(SnapshotPullSchema)` to create a new message.
+ */
+export const SnapshotPullSchema = /*@__PURE__*/
+  messageDesc(file_raft_v1_cluster, 2);
+
+/**
+ * Describes the message raft.v1.Retention.
+ * Use `create(RetentionSchema)` to create a new message.
+ */
+export const RetentionSchema = /*@__PURE__*/
+  messageDesc(file_raft_v1_cluster, 3);
+
+/**
  * Describes the message raft.v1.DiskUsage.
  * Use `create(DiskUsageSchema)` to create a new message.
  */
 export const DiskUsageSchema = /*@__PURE__*/
-  messageDesc(file_raft_v1_cluster, 2);
+  messageDesc(file_raft_v1_cluster, 4);
 
 /**
  * Describes the message raft.v1.PeerProgress.
  * Use `create(PeerProgressSchema)` to create a new message.
  */
 export const PeerProgressSchema = /*@__PURE__*/
-  messageDesc(file_raft_v1_cluster, 3);
+  messageDesc(file_raft_v1_cluster, 5);
 
 /**
  * Describes the message raft.v1.ListMembersRequest.
  * Use `create(ListMembersRequestSchema)` to create a new message.
  */
 export const ListMembersRequestSchema = /*@__PURE__*/
-  messageDesc(file_raft_v1_cluster, 4);
+  messageDesc(file_raft_v1_cluster, 6);
 
 /**
  * Describes the message raft.v1.ListMembersResponse.
  * Use `create(ListMembersResponseSchema)` to create a new message.
  */
 export const ListMembersResponseSchema = /*@__PURE__*/
-  messageDesc(file_raft_v1_cluster, 5);
+  messageDesc(file_raft_v1_cluster, 7);
 
 /**
  * Describes the message raft.v1.Member.
  * Use `create(MemberSchema)` to create a new message.
  */
 export const MemberSchema = /*@__PURE__*/
-  messageDesc(file_raft_v1_cluster, 6);
+  messageDesc(file_raft_v1_cluster, 8);
 
 /**
  * Describes the message raft.v1.ReadLogRequest.
  * Use `create(ReadLogRequestSchema)` to create a new message.
  */
 export const ReadLogRequestSchema = /*@__PURE__*/
-  messageDesc(file_raft_v1_cluster, 7);
+  messageDesc(file_raft_v1_cluster, 9);
 
 /**
  * Describes the message raft.v1.ReadLogResponse.
  * Use `create(ReadLogResponseSchema)` to create a new message.
  */
 export const ReadLogResponseSchema = /*@__PURE__*/
-  messageDesc(file_raft_v1_cluster, 8);
+  messageDesc(file_raft_v1_cluster, 10);
+
+/**
+ * Describes the message raft.v1.CompactRequest.
+ * Use `create(CompactRequestSchema)` to create a new message.
+ */
+export const CompactRequestSchema = /*@__PURE__*/
+  messageDesc(file_raft_v1_cluster, 11);
+
+/**
+ * Describes the message raft.v1.CompactResponse.
+ * Use `create(CompactResponseSchema)` to create a new message.
+ */
+export const CompactResponseSchema = /*@__PURE__*/
+  messageDesc(file_raft_v1_cluster, 12);
+
+/**
+ * Describes the message raft.v1.ListSubscribersRequest.
+ * Use `create(ListSubscribersRequestSchema)` to create a new message.
+ */
+export const ListSubscribersRequestSchema = /*@__PURE__*/
+  messageDesc(file_raft_v1_cluster, 13);
+
+/**
+ * Describes the message raft.v1.ListSubscribersResponse.
+ * Use `create(ListSubscribersResponseSchema)` to create a new message.
+ */
+export const ListSubscribersResponseSchema = /*@__PURE__*/
+  messageDesc(file_raft_v1_cluster, 14);
+
+/**
+ * Describes the message raft.v1.Subscriber.
+ * Use `create(SubscriberSchema)` to create a new message.
+ */
+export const SubscriberSchema = /*@__PURE__*/
+  messageDesc(file_raft_v1_cluster, 15);
+
+/**
+ * Describes the message raft.v1.RemoveSubscriberRequest.
+ * Use `create(RemoveSubscriberRequestSchema)` to create a new message.
+ */
+export const RemoveSubscriberRequestSchema = /*@__PURE__*/
+  messageDesc(file_raft_v1_cluster, 16);
+
+/**
+ * Describes the message raft.v1.RemoveSubscriberResponse.
+ * Use `create(RemoveSubscriberResponseSchema)` to create a new message.
+ */
+export const RemoveSubscriberResponseSchema = /*@__PURE__*/
+  messageDesc(file_raft_v1_cluster, 17);
+
+/**
+ * Describes the message raft.v1.VerifyLogRequest.
+ * Use `create(VerifyLogRequestSchema)` to create a new message.
+ */
+export const VerifyLogRequestSchema = /*@__PURE__*/
+  messageDesc(file_raft_v1_cluster, 18);
+
+/**
+ * Describes the message raft.v1.VerifyLogResponse.
+ * Use `create(VerifyLogResponseSchema)` to create a new message.
+ */
+export const VerifyLogResponseSchema = /*@__PURE__*/
+  messageDesc(file_raft_v1_cluster, 19);
+
+/**
+ * Describes the message raft.v1.VerifiedLog.
+ * Use `create(VerifiedLogSchema)` to create a new message.
+ */
+export const VerifiedLogSchema = /*@__PURE__*/
+  messageDesc(file_raft_v1_cluster, 20);
 
 /**
  * Describes the enum raft.v1.MemberRole.

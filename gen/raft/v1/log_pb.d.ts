@@ -374,6 +374,15 @@ export declare type ApplyStreamRequest = Message<"raft.v1.ApplyStreamRequest"> &
      */
     value: boolean;
     case: "tail";
+  } | {
+    /**
+     * Start after what the subscriber acknowledged last, wherever that was; a new one from the first command. Must be true when
+     * set, with subscriber.
+     *
+     * @generated from field: bool from_cursor = 7;
+     */
+    value: boolean;
+    case: "fromCursor";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -389,6 +398,24 @@ export declare type ApplyStreamRequest = Message<"raft.v1.ApplyStreamRequest"> &
    * @generated from field: bytes log_id = 4;
    */
   logId: Uint8Array;
+
+  /**
+   * The formats of snapshots that the application can restore, at most 16, each of 1 to 64 bytes of UTF-8. When this node no
+   * longer has the entries after the start, it sends its newest snapshot in one of them, and then the entries after that. None
+   * means entries only: then such a start fails with COMPACTED.
+   *
+   * @generated from field: repeated string snapshot_formats = 5;
+   */
+  snapshotFormats: string[];
+
+  /**
+   * The name of a durable subscriber, 1 to 64 bytes of UTF-8: the cluster remembers how far it is, and keeps the entries after
+   * that for it, within what the nodes are configured to retain. The newest stream of a name ends the older ones. Empty means that
+   * nobody remembers the caller. A new name's cursor is this stream's start.
+   *
+   * @generated from field: string subscriber = 6;
+   */
+  subscriber: string;
 };
 
 /**
@@ -432,6 +459,23 @@ export declare type ApplyStreamResponse = Message<"raft.v1.ApplyStreamResponse">
      */
     value: ApplyProgress;
     case: "progress";
+  } | {
+    /**
+     * A snapshot follows in chunks: it stands for all entries up to its index, and the application's state is to be replaced by it.
+     * Its size says where it ends; a batch or a progress frame comes only after the last chunk.
+     *
+     * @generated from field: raft.v1.Snapshot snapshot = 4;
+     */
+    value: Snapshot;
+    case: "snapshot";
+  } | {
+    /**
+     * The next bytes of the snapshot, at most 1 MiB.
+     *
+     * @generated from field: bytes snapshot_chunk = 5;
+     */
+    value: Uint8Array;
+    case: "snapshotChunk";
   } | { case: undefined; value?: undefined };
 };
 
@@ -481,6 +525,20 @@ export declare type ApplyHeader = Message<"raft.v1.ApplyHeader"> & {
    * @generated from field: uint64 last_index = 5;
    */
   lastIndex: bigint;
+
+  /**
+   * Of a durable subscriber: names this very stream to Acknowledge. Empty for others.
+   *
+   * @generated from field: bytes stream_token = 6;
+   */
+  streamToken: Uint8Array;
+
+  /**
+   * Of a durable subscriber: after which index this stream begins. 0 for others.
+   *
+   * @generated from field: uint64 start_index = 7;
+   */
+  startIndex: bigint;
 };
 
 /**
@@ -488,6 +546,60 @@ export declare type ApplyHeader = Message<"raft.v1.ApplyHeader"> & {
  * Use `create(ApplyHeaderSchema)` to create a new message.
  */
 export declare const ApplyHeaderSchema: GenMessage<ApplyHeader>;
+
+/**
+ * AcknowledgeRequest is a durable subscriber's cursor.
+ *
+ * @generated from message raft.v1.AcknowledgeRequest
+ */
+export declare type AcknowledgeRequest = Message<"raft.v1.AcknowledgeRequest"> & {
+  /**
+   * Its name.
+   *
+   * @generated from field: string subscriber = 1;
+   */
+  subscriber: string;
+
+  /**
+   * The token of the header of its stream.
+   *
+   * @generated from field: bytes stream_token = 2;
+   */
+  streamToken: Uint8Array;
+
+  /**
+   * It has applied everything to here, from 1.
+   *
+   * @generated from field: uint64 index = 3;
+   */
+  index: bigint;
+};
+
+/**
+ * Describes the message raft.v1.AcknowledgeRequest.
+ * Use `create(AcknowledgeRequestSchema)` to create a new message.
+ */
+export declare const AcknowledgeRequestSchema: GenMessage<AcknowledgeRequest>;
+
+/**
+ * AcknowledgeResponse says what is remembered.
+ *
+ * @generated from message raft.v1.AcknowledgeResponse
+ */
+export declare type AcknowledgeResponse = Message<"raft.v1.AcknowledgeResponse"> & {
+  /**
+   * The subscriber's cursor, committed: the index that was acknowledged, or a later one.
+   *
+   * @generated from field: uint64 cursor = 1;
+   */
+  cursor: bigint;
+};
+
+/**
+ * Describes the message raft.v1.AcknowledgeResponse.
+ * Use `create(AcknowledgeResponseSchema)` to create a new message.
+ */
+export declare const AcknowledgeResponseSchema: GenMessage<AcknowledgeResponse>;
 
 /**
  * ApplyBatch is a run of committed commands, in index order.
@@ -550,6 +662,14 @@ export declare type ApplyProgress = Message<"raft.v1.ApplyProgress"> & {
    * @generated from field: string leader_id = 3;
    */
   leaderId: string;
+
+  /**
+   * Whether this node would like the application to put a snapshot now (PutSnapshot), so that its log can be cut off. One
+   * application's is enough for the cluster.
+   *
+   * @generated from field: bool snapshot_wanted = 4;
+   */
+  snapshotWanted: boolean;
 };
 
 /**
@@ -995,6 +1115,13 @@ export enum EntryType {
    * @generated from enum value: ENTRY_TYPE_LOG_ID = 3;
    */
   LOG_ID = 3,
+
+  /**
+   * What a durable subscriber does: opens a stream, acknowledges, or is removed. Its command field is the sidecar's own.
+   *
+   * @generated from enum value: ENTRY_TYPE_SUBSCRIPTION = 4;
+   */
+  SUBSCRIPTION = 4,
 }
 
 /**
@@ -1100,7 +1227,12 @@ export declare const LogService: GenService<{
    * index covered before it and the last covered now. Over reconnects delivery is at least once; an application that
    * stores the index with its state and skips what it has applied gets each command exactly once.
    *
-   * Errors: OUT_OF_RANGE with COMPACTED when the start is below the first retained index; FAILED_PRECONDITION with
+   * A stream of a durable subscriber begins once the entry that opens it is committed: its first frame comes then.
+   *
+   * Errors: OUT_OF_RANGE with COMPACTED when the start is below the first retained index and no snapshot is in an accepted
+   * format; ABORTED with SUBSCRIBER_REPLACED when a newer stream took the subscriber's name, or it was removed;
+   * RESOURCE_EXHAUSTED with OVERLOADED for too many streams or subscribers; those of Propose while a subscriber's stream is
+   * opened; FAILED_PRECONDITION with
    * LOG_EPOCH_MISMATCH when this log is not the one the caller has applied; UNAVAILABLE with DRAINING when the node
    * shuts down, DATA_LOSS when its storage failed (reconnect to any node).
    *
@@ -1127,6 +1259,23 @@ export declare const LogService: GenService<{
     output: typeof ReadIndexResponseSchema;
   },
   /**
+   * Acknowledge tells how far a durable subscriber is: it has applied everything to an index, and stored that. OK means that
+   * the cursor is committed, on a majority's disks: from then on a stream with from_cursor starts there, or later, on any node.
+   * A node writes what it is told a few times a second, for all subscribers together, so OK takes up to 250 ms and a commit.
+   * An index below the cursor changes nothing and succeeds.
+   *
+   * Errors: INVALID_ARGUMENT for a bad field or a token of another subscriber; NOT_FOUND with NO_SUBSCRIBER; ABORTED with
+   * SUBSCRIBER_REPLACED when a newer stream has taken the name; OUT_OF_RANGE with CURSOR_AHEAD when the index is not committed;
+   * RESOURCE_EXHAUSTED with OVERLOADED; and those of Propose. A retry is always safe.
+   *
+   * @generated from rpc raft.v1.LogService.Acknowledge
+   */
+  acknowledge: {
+    methodKind: "unary";
+    input: typeof AcknowledgeRequestSchema;
+    output: typeof AcknowledgeResponseSchema;
+  },
+  /**
    * PutSnapshot stores the application's state as of an entry that it has applied, on the node that is asked: a header,
    * then the state in chunks, then its checksum. It is durable there once it is answered, and the node keeps its last two.
    *
@@ -1134,7 +1283,7 @@ export declare const LogService: GenService<{
    * INVALID_ARGUMENT with CHECKSUM_MISMATCH when what came is not what was sent; FAILED_PRECONDITION with SNAPSHOT_AHEAD
    * when the entry is not committed and durable on this node yet (ask the node that delivered it), with SNAPSHOT_OUTDATED
    * when there is a snapshot as new already, which is also what the retry of a stored one gets, with LOG_EPOCH_MISMATCH
-   * when the entry's term is another here; OUT_OF_RANGE with COMPACTED when it isn't known any more;
+   * when the entry's term is another here;
    * RESOURCE_EXHAUSTED with OVERLOADED when two others are being stored, with DISK_LOW when there is no room; UNAVAILABLE
    * with DRAINING; DATA_LOSS. What fails with one of these leaves the snapshots as they were; after any other failure it may
    * have been stored.

@@ -6,7 +6,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Entry, ProposeError, ProposeResponse, ProposeResult, ReadIndexRequest, ReadIndexResponse } from "./log_pb.js";
+import type { Entry, ProposeError, ProposeResponse, ProposeResult, ReadIndexRequest, ReadIndexResponse, Snapshot } from "./log_pb.js";
 
 /**
  * Describes the file raft/v1/raft.proto.
@@ -247,6 +247,28 @@ export declare type AppendEntriesRequest = Message<"raft.v1.AppendEntriesRequest
    * @generated from field: raft.v1.Handshake handshake = 8;
    */
   handshake?: Handshake | undefined;
+
+  /**
+   * The last entry that the leader's newest snapshot covers; 0 for none, and in messages with entries. Who has none as new
+   * pulls it, to cut off its own log.
+   *
+   * @generated from field: uint64 snapshot_index = 9;
+   */
+  snapshotIndex: bigint;
+
+  /**
+   * That entry's term.
+   *
+   * @generated from field: uint64 snapshot_term = 10;
+   */
+  snapshotTerm: bigint;
+
+  /**
+   * Whether the leader's log begins too late for the follower, which can go on only from the snapshot.
+   *
+   * @generated from field: bool need_snapshot = 11;
+   */
+  needSnapshot: boolean;
 };
 
 /**
@@ -311,6 +333,20 @@ export declare type AppendEntriesResponse = Message<"raft.v1.AppendEntriesRespon
    * @generated from field: raft.v1.Handshake handshake = 7;
    */
   handshake?: Handshake | undefined;
+
+  /**
+   * The last entry that the follower's newest snapshot covers; 0 for none. A leader that has none as new pulls it.
+   *
+   * @generated from field: uint64 snapshot_index = 8;
+   */
+  snapshotIndex: bigint;
+
+  /**
+   * That entry's term.
+   *
+   * @generated from field: uint64 snapshot_term = 9;
+   */
+  snapshotTerm: bigint;
 };
 
 /**
@@ -318,6 +354,124 @@ export declare type AppendEntriesResponse = Message<"raft.v1.AppendEntriesRespon
  * Use `create(AppendEntriesResponseSchema)` to create a new message.
  */
 export declare const AppendEntriesResponseSchema: GenMessage<AppendEntriesResponse>;
+
+/**
+ * InstallSnapshotRequest asks for a snapshot, or for the rest of it.
+ *
+ * @generated from message raft.v1.InstallSnapshotRequest
+ */
+export declare type InstallSnapshotRequest = Message<"raft.v1.InstallSnapshotRequest"> & {
+  /**
+   * The sender's handshake.
+   *
+   * @generated from field: raft.v1.Handshake handshake = 1;
+   */
+  handshake?: Handshake | undefined;
+
+  /**
+   * The last entry that the snapshot covers, from 1.
+   *
+   * @generated from field: uint64 last_index = 2;
+   */
+  lastIndex: bigint;
+
+  /**
+   * That entry's term, from 1.
+   *
+   * @generated from field: uint64 last_term = 3;
+   */
+  lastTerm: bigint;
+
+  /**
+   * So many bytes have come already, of the sidecar's part and the application's after it; 0 for none.
+   *
+   * @generated from field: uint64 offset = 4;
+   */
+  offset: bigint;
+};
+
+/**
+ * Describes the message raft.v1.InstallSnapshotRequest.
+ * Use `create(InstallSnapshotRequestSchema)` to create a new message.
+ */
+export declare const InstallSnapshotRequestSchema: GenMessage<InstallSnapshotRequest>;
+
+/**
+ * InstallSnapshotResponse is one part of the answer.
+ *
+ * @generated from message raft.v1.InstallSnapshotResponse
+ */
+export declare type InstallSnapshotResponse = Message<"raft.v1.InstallSnapshotResponse"> & {
+  /**
+   * The part. The header comes first.
+   *
+   * @generated from oneof raft.v1.InstallSnapshotResponse.part
+   */
+  part: {
+    /**
+     * What the snapshot is.
+     *
+     * @generated from field: raft.v1.InstallSnapshotHeader header = 1;
+     */
+    value: InstallSnapshotHeader;
+    case: "header";
+  } | {
+    /**
+     * The next bytes from the offset on: of the sidecar's part, then of the application's. At most 1 MiB.
+     *
+     * @generated from field: bytes chunk = 2;
+     */
+    value: Uint8Array;
+    case: "chunk";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message raft.v1.InstallSnapshotResponse.
+ * Use `create(InstallSnapshotResponseSchema)` to create a new message.
+ */
+export declare const InstallSnapshotResponseSchema: GenMessage<InstallSnapshotResponse>;
+
+/**
+ * InstallSnapshotHeader describes a snapshot to another member.
+ *
+ * @generated from message raft.v1.InstallSnapshotHeader
+ */
+export declare type InstallSnapshotHeader = Message<"raft.v1.InstallSnapshotHeader"> & {
+  /**
+   * The responder's handshake.
+   *
+   * @generated from field: raft.v1.Handshake handshake = 1;
+   */
+  handshake?: Handshake | undefined;
+
+  /**
+   * The application's part.
+   *
+   * @generated from field: raft.v1.Snapshot snapshot = 2;
+   */
+  snapshot?: Snapshot | undefined;
+
+  /**
+   * Size in bytes of the sidecar's part: log id, voters and sessions as of the snapshot's entry. At most 64 MiB.
+   *
+   * @generated from field: uint64 own_state_size = 3;
+   */
+  ownStateSize: bigint;
+
+  /**
+   * The SHA-256 of the sidecar's part, 32 bytes.
+   *
+   * @generated from field: bytes own_state_sha256 = 4;
+   */
+  ownStateSha256: Uint8Array;
+};
+
+/**
+ * Describes the message raft.v1.InstallSnapshotHeader.
+ * Use `create(InstallSnapshotHeaderSchema)` to create a new message.
+ */
+export declare const InstallSnapshotHeaderSchema: GenMessage<InstallSnapshotHeader>;
 
 /**
  * ForwardRequest is one batch of proposals or one read barrier. The first message of a stream carries a handshake only.
@@ -403,6 +557,13 @@ export declare type ForwardProposals = Message<"raft.v1.ForwardProposals"> & {
    * @generated from field: bool stop_on_error = 3;
    */
   stopOnError: boolean;
+
+  /**
+   * Whether the one command is no application's, but the payload of an entry of type ENTRY_TYPE_SUBSCRIPTION.
+   *
+   * @generated from field: bool subscription = 4;
+   */
+  subscription: boolean;
 };
 
 /**
@@ -571,6 +732,20 @@ export declare const RaftService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof ForwardRequestSchema;
     output: typeof ForwardResponseSchema;
+  },
+  /**
+   * InstallSnapshot hands out a snapshot that the member has announced in AppendEntries. Who needs it pulls it, and goes on
+   * where it was after any break.
+   *
+   * Errors: NOT_FOUND with NO_SNAPSHOT when the member has it no more: ask for what it announces now. RESOURCE_EXHAUSTED with
+   * OVERLOADED and RetryInfo while others are served.
+   *
+   * @generated from rpc raft.v1.RaftService.InstallSnapshot
+   */
+  installSnapshot: {
+    methodKind: "server_streaming";
+    input: typeof InstallSnapshotRequestSchema;
+    output: typeof InstallSnapshotResponseSchema;
   },
 }>;
 

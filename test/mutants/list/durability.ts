@@ -54,7 +54,7 @@ export const durability: readonly Mutant[] = [
   {
     name: "a-restart-takes-its-whole-log-for-committed",
     file: "src/raft/raft.ts",
-    find: "this.commitIndex = recovered.base.index;",
+    find: "this.commitIndex = recovered.snapshot.index;",
     replace: "this.commitIndex = recovered.lastIndex;",
     caughtBy: ["test/raft/replication.test.ts", "test/raft/pipeline.test.ts"],
   },

@@ -69,8 +69,8 @@ export const followers: readonly Mutant[] = [
   {
     name: "what-an-earlier-leader-verified-still-counts",
     file: "src/raft/follower.ts",
-    find: "verified: 0,",
-    replace: 'verified: raft.role.kind === "follower" ? raft.role.verified : 0,',
+    find: "verified: raft.log.base.index,",
+    replace: 'verified: raft.role.kind === "follower" ? raft.role.verified : raft.log.base.index,',
     caughtBy: ["test/raft/durability.test.ts"],
   },
   {

@@ -26,22 +26,22 @@ export const nodes: readonly Mutant[] = [
   {
     name: "a-node-votes-before-it-has-met-all-members",
     file: "src/node/node.ts",
-    find: "if (fault === undefined && this.#members.isBootstrapped) this.#input(",
-    replace: "if (fault === undefined) this.#input(",
+    find: "if (fault !== undefined || !this.#members.isBootstrapped) return fault;",
+    replace: "if (fault !== undefined) return fault;",
     caughtBy: ["test/node/node.test.ts"],
   },
   {
     name: "a-message-with-a-fault-reaches-the-core",
     file: "src/node/node.ts",
-    find: "if (fault === undefined && this.#members.isBootstrapped) this.#input(",
-    replace: "if (this.#members.isBootstrapped) this.#input(",
+    find: "if (fault !== undefined || !this.#members.isBootstrapped) return fault;",
+    replace: "if (!this.#members.isBootstrapped) return fault;",
     caughtBy: ["test/node/node.test.ts"],
   },
   {
     name: "a-write-is-durable-when-it-is-handed-over",
-    file: "src/node/node.ts",
-    find: '      this.#diskTurns--;\n      this.#input({ kind: "persisted", turn: write.turn });\n    });',
-    replace: '      this.#diskTurns--;\n    });\n    this.#input({ kind: "persisted", turn: write.turn });',
+    file: "src/node/disk-turns.ts",
+    find: '      this.#hooks.input({ kind: "persisted", turn });\n    });',
+    replace: '    });\n    this.#hooks.input({ kind: "persisted", turn });',
     caughtBy: ["test/node/node.test.ts"],
   },
   {
@@ -67,7 +67,7 @@ export const nodes: readonly Mutant[] = [
   },
   {
     name: "a-fetch-of-uncommitted-entries-takes-a-truncation-for-damage",
-    file: "src/node/node.ts",
+    file: "src/node/disk-turns.ts",
     find: "const isCommitted = last <= this.#raft.commitIndex;",
     replace: "const isCommitted = last >= first;",
     caughtBy: ["test/node/node.test.ts"],
@@ -181,8 +181,8 @@ export const nodes: readonly Mutant[] = [
   {
     name: "every-commit-is-told-in-a-message-of-its-own",
     file: "src/node/node.ts",
-    find: "this.#raft.takeReady(this.#diskTurns < MAX_DISK_TURNS, this.#commitNews.due)",
-    replace: "this.#raft.takeReady(this.#diskTurns < MAX_DISK_TURNS)",
+    find: "this.#raft.takeReady(this.#disk.underWay < MAX_DISK_TURNS, this.#commitNews.due)",
+    replace: "this.#raft.takeReady(this.#disk.underWay < MAX_DISK_TURNS)",
     caughtBy: ["test/scenarios/cost.test.ts"],
   },
   {

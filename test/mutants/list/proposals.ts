@@ -26,7 +26,7 @@ export const proposals: readonly Mutant[] = [
   {
     name: "a-follower-gives-its-disk-a-write-for-each-request",
     file: "src/node/node.ts",
-    find: "this.#raft.takeReady(this.#diskTurns < MAX_DISK_TURNS, ",
+    find: "this.#raft.takeReady(this.#disk.underWay < MAX_DISK_TURNS, ",
     replace: "this.#raft.takeReady(true, ",
     caughtBy: ["test/node/slow-disks.test.ts"],
   },
@@ -61,15 +61,15 @@ export const proposals: readonly Mutant[] = [
   {
     name: "another-term-s-entry-answers-a-proposal",
     file: "src/node/proposals.ts",
-    find: "if (last.index > commitIndex || termAt(last.index) !== last.term) break;",
-    replace: "if (last.index > commitIndex) break;",
+    find: "(index <= commitIndex && termAt(index) === term ? committed : open).push(appended);",
+    replace: "(index <= commitIndex && term > 0 ? committed : open).push(appended);",
     caughtBy: ["test/node/proposals.test.ts"],
   },
   {
     name: "a-proposal-is-answered-before-it-is-committed",
     file: "src/node/proposals.ts",
-    find: "if (last.index > commitIndex || termAt(last.index) !== last.term) break;",
-    replace: "if (termAt(last.index) !== last.term) break;",
+    find: "(index <= commitIndex && termAt(index) === term ? committed : open).push(appended);",
+    replace: "(termAt(index) === term ? committed : open).push(appended);",
     caughtBy: ["test/node/proposals.test.ts"],
   },
   {

@@ -82,7 +82,7 @@ export const replication: readonly Mutant[] = [
   {
     name: "failed-sends-stay-in-flight",
     file: "src/raft/replication.ts",
-    find: 'becomeProbe(progress, progress.mode.kind === "replicate" ? progress.match + 1 : progress.next);',
+    find: "becomeProbe(progress, Math.max(next, raft.log.firstIndex));",
     replace: "",
     caughtBy: ["test/raft/replication.test.ts", "test/raft/pipeline.test.ts"],
   },

@@ -5,7 +5,7 @@ export const sessions: readonly Mutant[] = [
   {
     name: "a-leader-appends-commands-before-its-no-op-has-committed",
     file: "src/node/sessions.ts",
-    find: 'role.kind === "leader" && this.#index >= role.noOpIndex;',
+    find: 'role.kind === "leader" && this.index >= role.noOpIndex;',
     replace: 'role.kind === "leader";',
     caughtBy: ["test/node/sessions.test.ts", "test/node/trouble.test.ts"],
   },
@@ -19,7 +19,7 @@ export const sessions: readonly Mutant[] = [
   {
     name: "a-retry-of-a-committed-proposal-is-appended",
     file: "src/node/sessions.ts",
-    find: "return this.#table.find(id);",
+    find: "return this.#follower.tables.sessions.find(id);",
     replace: 'return { kind: "new" };',
     caughtBy: ["test/node/sessions.test.ts"],
   },
@@ -40,9 +40,8 @@ export const sessions: readonly Mutant[] = [
   {
     name: "the-session-table-starts-without-its-checkpoint",
     file: "src/node/sessions.ts",
-    find: "this.#index = sessions?.index ?? raft.log.base.index;",
-    replace:
-      "this.#index = sessions?.index ?? raft.log.base.index;\n    this.#table = new SessionTable(options.sessionLimits);",
+    find: "state: decodeLogState(sessions.bytes)",
+    replace: "state: undefined",
     caughtBy: ["test/node/sessions.test.ts"],
   },
   {
@@ -76,7 +75,7 @@ export const sessions: readonly Mutant[] = [
   {
     name: "a-checkpoint-waits-for-other-turns",
     file: "src/node/sessions.ts",
-    find: "if (this.#checkpoints.advance()) this.#onProgress();",
+    find: "if (this.#checkpoints.advance()) this.#hooks.onProgress();",
     replace: "this.#checkpoints.advance();",
     caughtBy: ["test/node/sessions.test.ts"],
   },
@@ -188,7 +187,7 @@ export const sessions: readonly Mutant[] = [
   {
     name: "a-batch-that-stops-on-an-error-travels-with-others",
     file: "src/node/proposals.ts",
-    find: "if (taken > 0 && (pending.batch.stopOnError || this.#waiting[0]?.batch.stopOnError)) break;",
+    find: "if (taken > 0 && (travelsAlone(pending) || travelsAlone(this.#waiting[0]))) break;",
     replace: "",
     caughtBy: ["test/node/sessions.test.ts"],
   },

@@ -1,6 +1,6 @@
 import type { Mutant } from "../mutant.ts";
 
-/** The data directory: what shows that it has lost something. */
+/** The data directory: what shows that it has lost something, and where its log begins. */
 export const storage: readonly Mutant[] = [
   {
     name: "lost-writes-go-unnoticed",
@@ -43,5 +43,47 @@ export const storage: readonly Mutant[] = [
     find: "        files.check();\n",
     replace: "",
     caughtBy: ["test/storage/mark.test.ts"],
+  },
+  {
+    name: "a-log-that-is-cut-off-forgets-its-first-term",
+    file: "src/storage/log-writer.ts",
+    find: "    if (next !== undefined) statements.insertTermStart.run(base.index + 1, next);\n",
+    replace: "",
+    caughtBy: ["test/storage/compaction.test.ts"],
+  },
+  {
+    name: "the-log-may-begin-where-no-snapshot-ends",
+    file: "src/storage/snapshot-rows.ts",
+    find: "if (newest < base.index) throw",
+    replace: "if (newest < 0) throw",
+    caughtBy: ["test/storage/compaction.test.ts"],
+  },
+  {
+    name: "a-snapshot-leaves-the-frame-across-its-entry",
+    file: "src/storage/log-writer.ts",
+    find: "    this.#statements.deleteFrameAcross.run({ index: last.index });\n",
+    replace: "",
+    caughtBy: ["test/storage/compaction.test.ts"],
+  },
+  {
+    name: "a-snapshot-leaves-the-terms-of-the-log-that-it-replaces",
+    file: "src/storage/log-writer.ts",
+    find: "    this.#statements.deleteTermStarts.run(0);\n",
+    replace: "",
+    caughtBy: ["test/storage/compaction.test.ts"],
+  },
+  {
+    name: "the-frame-across-the-base-is-swept-away",
+    file: "src/storage/sweeper.ts",
+    find: "if (last > base || ",
+    replace: "if (upTo >= base || ",
+    caughtBy: ["test/storage/sweeper.test.ts"],
+  },
+  {
+    name: "room-that-is-given-back-waits-for-a-write",
+    file: "src/storage/sweeper.ts",
+    find: "if (isDue && checkpoint(this.#db)) this",
+    replace: "if (isDue) this",
+    caughtBy: ["test/storage/sweeper.test.ts"],
   },
 ];

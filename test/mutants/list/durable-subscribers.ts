@@ -1,0 +1,208 @@
+import type { Mutant } from "../mutant.ts";
+
+const CURSORS = "src/session/cursor-table.ts";
+const SUBSCRIPTIONS = "src/node/subscriptions.ts";
+const RETENTION = "src/node/retention.ts";
+const TABLE_TEST = ["test/session/cursor-table.test.ts"];
+const NODE_TEST = ["test/node/subscriptions.test.ts"];
+const RETENTION_TEST = ["test/node/retention.test.ts"];
+
+/** Acknowledge, the cursors, and what the log keeps for them. */
+export const durableSubscribers: readonly Mutant[] = [
+  {
+    name: "an-older-stream-moves-the-cursor",
+    file: CURSORS,
+    find: "known.generation !== generation || ",
+    replace: "",
+    caughtBy: TABLE_TEST,
+  },
+  {
+    name: "a-cursor-moves-back",
+    file: CURSORS,
+    find: "cursor <= known.cursor || ",
+    replace: "",
+    caughtBy: TABLE_TEST,
+  },
+  {
+    name: "a-cursor-goes-beyond-its-own-entry",
+    file: CURSORS,
+    find: " || cursor >= index",
+    replace: "",
+    caughtBy: TABLE_TEST,
+  },
+  {
+    name: "a-new-stream-begins-at-the-start-again",
+    file: CURSORS,
+    find: "cursor: known?.cursor ?? newCursor",
+    replace: "cursor: newCursor",
+    caughtBy: TABLE_TEST,
+  },
+  {
+    name: "a-subscriber-that-moved-on-is-dropped",
+    file: CURSORS,
+    find: "subscription !== undefined && subscription.cursor <= op.upTo",
+    replace: "subscription !== undefined",
+    caughtBy: TABLE_TEST,
+  },
+  {
+    name: "the-lowest-cursor-stays-as-it-was",
+    file: CURSORS,
+    find: "    this.#lowest = undefined;\n",
+    replace: "",
+    caughtBy: TABLE_TEST,
+  },
+  {
+    name: "the-names-have-no-limit",
+    file: CURSORS,
+    find: "if (known === undefined && this.isFull) return;",
+    replace: "",
+    caughtBy: TABLE_TEST,
+  },
+  {
+    name: "a-peer-brings-a-name-of-any-length",
+    file: "src/session/subscription.ts",
+    find: "bytes.length === 0 || bytes.length > MAX_SUBSCRIBER_BYTES",
+    replace: "bytes.length === 0",
+    caughtBy: ["test/session/subscription.test.ts"],
+  },
+  {
+    name: "a-stream-of-another-log-takes-the-place-of-a-good-one",
+    file: "src/grpc/apply-stream.ts",
+    find: "    if (mismatch !== undefined) return this.#writer.fail(mismatch);\n",
+    replace: "",
+    caughtBy: ["test/grpc/durable-subscribers.test.ts"],
+  },
+  {
+    name: "durable-subscribers-that-come-together-are-more-than-allowed",
+    file: "src/grpc/apply-stream.ts",
+    find: "opened instanceof Failure ? opened : this.#hub.refusal()",
+    replace: "opened instanceof Failure ? opened : undefined",
+    caughtBy: ["test/grpc/limits.test.ts"],
+  },
+  {
+    name: "ok-before-this-node-has-taken-it-in",
+    file: SUBSCRIPTIONS,
+    find: "        this.#whenAt(index, (isThere) => {\n          done(",
+    replace: "        ((then: (isThere: boolean) => void) => then(true))((isThere) => {\n          done(",
+    caughtBy: NODE_TEST,
+  },
+  {
+    name: "each-acknowledgement-has-an-entry-of-its-own",
+    file: SUBSCRIPTIONS,
+    find: "this.#flushedMs + FLUSH_INTERVAL_MS - this.#clock.nowMs()",
+    replace: "0",
+    caughtBy: NODE_TEST,
+  },
+  {
+    name: "what-was-acknowledged-last-counts-and-not-the-highest",
+    file: SUBSCRIPTIONS,
+    find: "generation === other.generation && cursor > other.cursor",
+    replace: "generation === other.generation",
+    caughtBy: NODE_TEST,
+  },
+  {
+    name: "a-node-that-lags-answers-from-its-own-table",
+    file: SUBSCRIPTIONS,
+    find: "return known === undefined || generation > known.generation || cursor > this.#raft.lastApplied;",
+    replace: "return false;",
+    caughtBy: NODE_TEST,
+  },
+  {
+    name: "a-removal-is-refused-by-a-node-that-lags",
+    file: SUBSCRIPTIONS,
+    find: "if (this.#sessions.cursors.get(name) !== undefined) return remove();",
+    replace: "return remove();",
+    caughtBy: NODE_TEST,
+  },
+  {
+    name: "an-older-stream-goes-on",
+    file: SUBSCRIPTIONS,
+    find: 'if (op.kind !== "acknowledge") this.#endReplaced(op.name);',
+    replace: "",
+    caughtBy: NODE_TEST,
+  },
+  {
+    name: "an-older-stream-goes-on-after-a-snapshot",
+    file: SUBSCRIPTIONS,
+    find: "    for (const name of [...this.#streams.keys()]) this.#endReplaced(name);\n",
+    replace: "",
+    caughtBy: NODE_TEST,
+  },
+  {
+    name: "who-waits-when-the-node-ends-waits-on",
+    file: SUBSCRIPTIONS,
+    find: "    this.#waits.endAll();\n",
+    replace: "",
+    caughtBy: NODE_TEST,
+  },
+  {
+    name: "the-next-entry-s-time-comes-after-the-end",
+    file: SUBSCRIPTIONS,
+    find: "    this.#endedWith = failure;\n    this.#cancelFlush();\n",
+    replace: "    this.#endedWith = failure;\n",
+    caughtBy: NODE_TEST,
+  },
+  {
+    name: "who-waits-for-the-log-waits-for-ever",
+    file: "src/node/index-waits.ts",
+    find: "      this.#waits.delete(wait);\n      then(false);\n",
+    replace: "",
+    caughtBy: NODE_TEST,
+  },
+  {
+    name: "acknowledgements-are-refused-when-the-disk-is-low",
+    file: "src/node/requests.ts",
+    find: "isSubscription ? undefined : this.#diskGuard.refusal",
+    replace: "this.#diskGuard.refusal",
+    caughtBy: NODE_TEST,
+  },
+  {
+    name: "the-log-is-cut-off-beyond-the-slowest-cursor",
+    file: "src/node/compaction.ts",
+    find: "      this.#sessions.cursors.lowest,\n",
+    replace: "",
+    caughtBy: RETENTION_TEST,
+  },
+  {
+    name: "a-start-cuts-off-before-it-has-read-who-needs-it",
+    file: "src/node/compaction.ts",
+    find: "    if (this.#sessions.index < Math.min(this.#foundIndex, log.lastIndex)) return undefined;\n",
+    replace: "",
+    caughtBy: RETENTION_TEST,
+  },
+  {
+    name: "a-subscriber-is-dropped-in-the-moment-it-is-told-of",
+    file: RETENTION,
+    find: 'level === "over" && wasOver',
+    replace: 'level === "over"',
+    caughtBy: RETENTION_TEST,
+  },
+  {
+    name: "the-second-that-is-dropped-isn-t-told-of",
+    file: RETENTION,
+    find: ' && (level !== "over" || slowest === this.#told.slowest)',
+    replace: "",
+    caughtBy: RETENTION_TEST,
+  },
+  {
+    name: "a-follower-drops-a-subscriber",
+    file: RETENTION,
+    find: " || !this.#sessions.areKnown",
+    replace: "",
+    caughtBy: RETENTION_TEST,
+  },
+  {
+    name: "what-was-cut-off-counts-against-a-new-subscriber",
+    file: RETENTION,
+    find: "Math.max(cursor, log.base.index)",
+    replace: "cursor",
+    caughtBy: RETENTION_TEST,
+  },
+  {
+    name: "a-log-that-is-large-for-others-drops-a-subscriber",
+    file: RETENTION,
+    find: "this.#weight.after(keptAfter) ?? logBytes",
+    replace: "logBytes",
+    caughtBy: RETENTION_TEST,
+  },
+];

@@ -1,0 +1,103 @@
+import type { Mutant } from "../mutant.ts";
+
+/** Where a log begins: snapshots that stand for what was before, and how they get to others. */
+export const logStarts: readonly Mutant[] = [
+  {
+    name: "an-install-throws-away-what-was-acknowledged",
+    file: "src/raft/snapshot.ts",
+    find: "if (!raft.log.has(last)) {",
+    replace: "if (raft.log.lastIndex >= 0) {",
+    caughtBy: ["test/raft/snapshot.test.ts"],
+  },
+  {
+    name: "an-older-snapshot-moves-indexes-back",
+    file: "src/raft/snapshot.ts",
+    find: "if (last.index <= raft.commitIndex) return;",
+    replace: "if (last.index <= raft.log.base.index) return;",
+    caughtBy: ["test/raft/snapshot.test.ts"],
+  },
+  {
+    name: "a-snapshot-is-offered-before-the-disk-has-it",
+    file: "src/raft/snapshot.ts",
+    find: "if (base.index > raft.snapshot.index && !raft.durability.isResetting)",
+    replace: "if (base.index > raft.snapshot.index)",
+    caughtBy: ["test/raft/snapshot.test.ts"],
+  },
+  {
+    name: "a-log-is-cut-off-where-no-snapshot-reaches",
+    file: "src/raft/snapshot.ts",
+    find: "if (last.index > raft.snapshot.index) raft.snapshot = last;",
+    replace: "raft.snapshot = last;",
+    caughtBy: ["test/raft/compaction.test.ts"],
+  },
+  {
+    name: "a-write-under-way-counts-for-the-log-that-replaced-it",
+    file: "src/raft/durability.ts",
+    find: "for (const turn of this.#turns) turn.claim = Math.min(turn.claim, agreedIndex);",
+    replace: "",
+    caughtBy: ["test/raft/snapshot.test.ts"],
+  },
+  {
+    name: "a-snapshot-is-durable-when-it-is-handed-over",
+    file: "src/raft/durability.ts",
+    find: "this.#durableIndex = Math.min(this.#durableIndex, agreedIndex);",
+    replace: "this.#durableIndex = base.index;",
+    caughtBy: ["test/raft/snapshot.test.ts"],
+  },
+  {
+    name: "a-log-that-was-replaced-is-cut-as-well",
+    file: "src/raft/durability.ts",
+    find: "this.#reset = base;\n    this.#truncateFrom = undefined;",
+    replace: "this.#reset = base;",
+    caughtBy: ["test/raft/snapshot.test.ts"],
+  },
+  {
+    name: "a-log-counts-as-replaced-once-a-turn-is-told",
+    file: "src/raft/durability.ts",
+    find: "return this.#reset !== undefined || this.#resetTurn > this.#persistedTurn;",
+    replace: "return this.#reset !== undefined;",
+    caughtBy: ["test/raft/snapshot.test.ts"],
+  },
+  {
+    name: "a-cut-off-log-forgets-the-term-that-goes-on",
+    file: "src/raft/log.ts",
+    find: "[{ index: index + 1, term: next }, ...later]",
+    replace: "later",
+    caughtBy: ["test/raft/log-base.test.ts"],
+  },
+  {
+    name: "a-frame-that-is-cut-off-stays-whole",
+    file: "src/raft/log.ts",
+    find: "const rest = sliceFrame(oldest, index + 1, oldest.last);",
+    replace: "const rest = oldest;",
+    caughtBy: ["test/raft/log-base.test.ts"],
+  },
+  {
+    name: "a-leader-asks-for-what-is-gone-when-a-connection-breaks",
+    file: "src/raft/replication.ts",
+    find: "becomeProbe(progress, Math.max(next, raft.log.firstIndex));",
+    replace: "becomeProbe(progress, next);",
+    caughtBy: ["test/raft/compaction.test.ts"],
+  },
+  {
+    name: "a-member-behind-the-log-is-offered-nothing",
+    file: "src/raft/replication.ts",
+    find: "else if (progress.match < raft.log.base.index) progress.needsSnapshot = true;",
+    replace: "",
+    caughtBy: ["test/raft/compaction.test.ts"],
+  },
+  {
+    name: "a-leader-goes-on-sending-what-it-has-cut-off",
+    file: "src/raft/replication.ts",
+    find: "if (progress.next < firstIndex) becomeProbe(progress, firstIndex);",
+    replace: "",
+    caughtBy: ["test/raft/compaction.test.ts"],
+  },
+  {
+    name: "a-snapshot-is-needed-for-ever",
+    file: "src/raft/replication.ts",
+    find: "  progress.needsSnapshot = false;\n",
+    replace: "",
+    caughtBy: ["test/raft/compaction.test.ts"],
+  },
+];
