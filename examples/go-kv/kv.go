@@ -77,6 +77,7 @@ func (h *Handler) read(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	if r.RequestURI == "/_status" {
 		status := h.store.Status()
 		status.Retries = h.sidecar.retries.Load()
+		status.Put = h.sidecar.put.Load()
 		answer(w, http.StatusOK, status)
 		return nil
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -20,12 +19,8 @@ import (
 	"raft-sidecar/examples/go-kv/raftv1"
 )
 
-const (
-	// One attempt at one node. Long enough for an election, short enough to leave a node that hangs.
-	attemptTimeout = 3 * time.Second
-	// A node sends something on an ApplyStream every five seconds. One that doesn't hangs.
-	maxSilence = 8 * time.Second
-)
+// One attempt at one node. Long enough for an election, short enough to leave a node that hangs.
+const attemptTimeout = 3 * time.Second
 
 var (
 	// The command is not in the log and will never be.
@@ -35,7 +30,8 @@ var (
 		"a retry, at any of the services, is safe with the same Idempotency-Key only")
 	// The command can never be taken.
 	errRefused = errors.New("refused")
-	// Our state was not made from this cluster's log, or the log no longer reaches back to where we are.
+	// Our state was not made from this cluster's log; or that no longer reaches back to where we are, and the node has no
+	// snapshot that we can read.
 	errWrongLog = errors.New("the state does not go with this log")
 )
 
@@ -68,6 +64,9 @@ type Sidecar struct {
 	clientID string
 	sequence atomic.Uint64
 	retries  atomic.Int64
+	// Whether a snapshot is being put, and the index of the last one that this process has put.
+	putting atomic.Bool
+	put     atomic.Uint64
 
 	mu sync.Mutex
 	// Where the apply loop puts the result of each sequence that a request waits for.
@@ -101,27 +100,29 @@ func (s *Sidecar) Propose(ctx context.Context, command []byte) (Result, error) {
 	s.mu.Unlock()
 	defer s.forget(request.Sequence)
 
+	begun, _, _ := s.store.Position()
 	unknown := false
 	for attempt := 0; ctx.Err() == nil; attempt++ {
-		var wait <-chan time.Time // For ever, where the call ended well: then the result is about to come.
+		var wait <-chan time.Time
 		select {
 		case result := <-applied:
 			return result, nil
 		case <-ctx.Done():
 			unknown = true
-		case err := <-s.proposeOnce(attempt, request):
-			reason, retryAfter := explain(err)
+		case ended := <-s.proposeOnce(attempt, request):
+			if ended.err == nil {
+				return s.appliedAt(ctx, ended.index, applied)
+			}
+			reason, retryAfter := explain(ended.err)
 			switch {
 			case reason == "INVALID_ARGUMENT":
-				return Result{}, fmt.Errorf("%w: %s", errRefused, status.Convert(err).Message())
+				return Result{}, fmt.Errorf("%w: %s", errRefused, status.Convert(ended.err).Message())
 			case reason == "SEQUENCE_TOO_OLD":
-				return s.findOut(ctx, applied)
+				return s.findOut(ctx, begun, applied)
 			case !notWritten[reason]:
 				unknown = true
 			}
-			if err != nil {
-				wait = s.pause(attempt, retryAfter)
-			}
+			wait = s.pause(attempt, retryAfter)
 		}
 		select {
 		case result := <-applied:
@@ -136,20 +137,38 @@ func (s *Sidecar) Propose(ctx context.Context, command []byte) (Result, error) {
 	return Result{}, errNotWritten
 }
 
-func (s *Sidecar) proposeOnce(attempt int, request *raftv1.ProposeRequest) <-chan error {
-	ended := make(chan error, 1)
+// proposal is how a call ended: where the command is committed, or why not.
+type proposal struct {
+	index uint64
+	err   error
+}
+
+func (s *Sidecar) proposeOnce(attempt int, request *raftv1.ProposeRequest) <-chan proposal {
+	ended := make(chan proposal, 1)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), attemptTimeout)
 		defer cancel()
-		_, err := s.node(attempt).Propose(ctx, request)
-		ended <- err
+		response, err := s.node(attempt).Propose(ctx, request)
+		ended <- proposal{response.GetIndex(), err}
 	}()
 	return ended
 }
 
+// appliedAt returns the result of a command that is committed at index. It comes before the store has covered that; or
+// never, where a snapshot was restored that stands for the command.
+func (s *Sidecar) appliedAt(ctx context.Context, index uint64, applied <-chan Result) (Result, error) {
+	_ = s.store.WaitFor(ctx, index) // Fails with ctx: then it is unknown, too.
+	select {
+	case result := <-applied:
+		return result, nil
+	default:
+		return Result{}, errOutcomeUnknown
+	}
+}
+
 // findOut is for a sequence that 1,024 later ones have passed. It can't be appended any more, so that it is applied
-// below a barrier taken now, or never.
-func (s *Sidecar) findOut(ctx context.Context, applied <-chan Result) (Result, error) {
+// below a barrier taken now, or never; unless a snapshot was restored since, which may stand for it.
+func (s *Sidecar) findOut(ctx context.Context, begun uint64, applied <-chan Result) (Result, error) {
 	if s.Barrier(ctx) != nil {
 		return Result{}, errOutcomeUnknown
 	}
@@ -157,6 +176,9 @@ func (s *Sidecar) findOut(ctx context.Context, applied <-chan Result) (Result, e
 	case result := <-applied:
 		return result, nil
 	default:
+		if s.store.Restored() > begun {
+			return Result{}, errOutcomeUnknown
+		}
 		return Result{}, errNotWritten
 	}
 }
@@ -182,67 +204,6 @@ func (s *Sidecar) readIndex(ctx context.Context, attempt int) (uint64, error) {
 	defer cancel()
 	response, err := s.node(attempt).ReadIndex(ctx, &raftv1.ReadIndexRequest{})
 	return response.GetIndex(), err
-}
-
-// Follow feeds the store with what is committed: from our own sidecar where that answers, else from another node, which
-// has the same log. Returns when ctx ends, or with errWrongLog.
-func (s *Sidecar) Follow(ctx context.Context) error {
-	for turn := 0; ctx.Err() == nil; turn++ {
-		answered, err := s.followOnce(ctx, s.node(turn))
-		if reason, _ := explain(err); reason == "LOG_EPOCH_MISMATCH" || reason == "COMPACTED" {
-			return fmt.Errorf("%w: %w", errWrongLog, err)
-		}
-		if errors.Is(err, errWrongLog) {
-			return err
-		}
-		if answered {
-			turn = -1 // When the stream of a node ends that answers, start again with our own.
-		}
-		time.Sleep(time.Duration(20+mathrand.IntN(80)) * time.Millisecond)
-	}
-	return nil
-}
-
-func (s *Sidecar) followOnce(ctx context.Context, node raftv1.LogServiceClient) (answered bool, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	// The header comes at once, whatever there is to send. A node that hangs doesn't send it.
-	giveUp := time.AfterFunc(attemptTimeout, cancel)
-	defer giveUp.Stop()
-	sent, term, logID := s.store.Position()
-	start := &raftv1.ApplyStreamRequest_AfterIndex{AfterIndex: sent}
-	stream, err := node.ApplyStream(ctx, &raftv1.ApplyStreamRequest{Start: start, AfterTerm: term, LogId: logID})
-	if err != nil {
-		return false, err
-	}
-	for {
-		response, err := stream.Recv()
-		if err != nil {
-			return answered, err
-		}
-		answered = true
-		giveUp.Reset(maxSilence)
-		if header := response.GetHeader(); len(header.GetLogId()) > 0 && logID == nil {
-			logID = bytes.Clone(header.GetLogId())
-			s.store.NameLog(logID)
-		}
-		if batch := response.GetBatch(); batch != nil {
-			if logID == nil {
-				return answered, nil // The node did not know its log's name when it sent the header. Now it does.
-			}
-			if batch.GetPrevIndex() > sent {
-				return answered, fmt.Errorf("%w: nothing was sent between %d and %d", errWrongLog, sent, batch.GetPrevIndex())
-			}
-			for _, entry := range batch.GetEntries() {
-				if result, ok := s.store.Apply(entry); ok {
-					s.complete(entry, result)
-				}
-			}
-			sent = batch.GetLastIndex()
-		}
-		sent = max(sent, response.GetProgress().GetIndex())
-		s.store.Cover(sent)
-	}
 }
 
 func (s *Sidecar) complete(entry *raftv1.Entry, result Result) {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -93,15 +94,26 @@ type remembered struct {
 	result Result
 }
 
-// Store is the state machine: keys and values in memory, made from the log.
-type Store struct {
-	mu       sync.RWMutex
+// state is what the log up to an index makes.
+type state struct {
 	records  map[string]Record
 	requests map[string]remembered
 	// The requests in the order of the log, to forget the oldest.
 	order         []remembered
 	applied, term uint64
-	logID         []byte
+}
+
+func newState() state {
+	return state{records: map[string]Record{}, requests: map[string]remembered{}}
+}
+
+// Store is the state machine: keys and values in memory, made from the log.
+type Store struct {
+	mu sync.RWMutex
+	state
+	// Index of the last snapshot that this process has restored; 0 for none.
+	restored uint64
+	logID    []byte
 	// Every command up to here is applied. Above applied by the sidecar's own entries, which we never see.
 	covered uint64
 	// Closed, and replaced, when covered rises.
@@ -109,7 +121,7 @@ type Store struct {
 }
 
 func newStore() *Store {
-	return &Store{records: map[string]Record{}, requests: map[string]remembered{}, rose: make(chan struct{})}
+	return &Store{state: newState(), rose: make(chan struct{})}
 }
 
 // Position is where to go on in which log.
@@ -148,14 +160,17 @@ func (s *Store) Apply(entry *raftv1.Entry) (Result, bool) {
 	}
 	result := s.write(command)
 	if command.RequestID != "" {
-		request := remembered{command.RequestID, s.applied, result}
-		s.requests[request.id] = request
-		s.order = append(s.order, request)
+		s.remember(remembered{command.RequestID, s.applied, result})
 	}
 	return result, true
 }
 
-func (s *Store) write(command Command) Result {
+func (s *state) remember(request remembered) {
+	s.requests[request.id] = request
+	s.order = append(s.order, request)
+}
+
+func (s *state) write(command Command) Result {
 	version := s.records[command.Key].Version
 	if command.IfVersion != nil && *command.IfVersion != version {
 		return Result{http.StatusPreconditionFailed, version}
@@ -204,12 +219,37 @@ func (s *Store) Get(key string) (Record, bool) {
 	return record, ok
 }
 
+// Copy is the state as it is now, to be read while the apply loop goes on. It finds no requests by their ids.
+func (s *Store) Copy() state {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	// What was appended to order is never written again, so that the copy may share it.
+	return state{records: maps.Clone(s.records), order: s.order, applied: s.applied, term: s.term}
+}
+
+// Replace replaces everything by the state of a snapshot.
+func (s *Store) Replace(restored state) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state, s.restored = restored, restored.applied
+}
+
+// Restored is the index of the last snapshot that this process has restored; 0 for none.
+func (s *Store) Restored() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.restored
+}
+
 // Status is what a copy tells of itself.
 type Status struct {
 	Records int    `json:"records"`
 	Applied uint64 `json:"applied"`
 	Digest  string `json:"digest"`
-	Retries int64  `json:"retries"`
+	// Indexes of the last snapshots that this process has restored and put; 0 for none.
+	Restored uint64 `json:"restored"`
+	Put      uint64 `json:"put"`
+	Retries  int64  `json:"retries"`
 }
 
 // Status has a SHA-256 over the sorted keys and values, each preceded by its length in bytes.
@@ -228,5 +268,7 @@ func (s *Store) Status() Status {
 			io.WriteString(digest, text)
 		}
 	}
-	return Status{Records: len(keys), Applied: s.applied, Digest: hex.EncodeToString(digest.Sum(nil))}
+	return Status{
+		Records: len(keys), Applied: s.applied, Restored: s.restored, Digest: hex.EncodeToString(digest.Sum(nil)),
+	}
 }

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
 from sidecar import NotWritten, OutcomeUnknown, Refused, Sidecar, WrongLog
+from snapshots import Snapshots
 from store import Store, encode
 
 REQUEST_SECONDS = 15.0
@@ -50,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
     def read(self, deadline):
         sidecar, store = self.server.sidecar, self.server.store
         if self.path == "/_status":
-            return self.answer(200, {**store.status(), "retries": sidecar.retries})
+            return self.answer(200, {**store.status(), "retries": sidecar.retries, "put": sidecar.snapshots.put})
         key = self.key()
         # Only after this barrier is every write included that was answered before.
         if not sidecar.barrier(deadline):
@@ -141,7 +142,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
     store = Store(options.database)
-    server = Server(options.port, Sidecar(options.nodes.split(","), store), store)
+    server = Server(options.port, Sidecar(options.nodes.split(","), store, Snapshots(store)), store)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"http://127.0.0.1:{options.port}/kv/", flush=True)
     try:

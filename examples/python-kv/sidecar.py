@@ -45,7 +45,12 @@ class Refused(Exception):
 
 
 class WrongLog(Exception):
-    """Our state was not made from this cluster's log, or the log no longer reaches back to where we are."""
+    """Our state was not made from this cluster's log; or that no longer reaches back to where we are, and the node has
+    no snapshot that we can read."""
+
+
+class DamagedSnapshot(Exception):
+    """What came is not what was announced. Our state is as it was."""
 
 
 def explain(error):
@@ -65,11 +70,11 @@ def explain(error):
 
 
 class Sidecar:
-    def __init__(self, addresses, store):
+    def __init__(self, addresses, store, snapshots):
         """addresses: host:port of every node's client listener, our own sidecar's first."""
         channels = [grpc.insecure_channel(address, options=CHANNEL_OPTIONS) for address in addresses]
         self.stubs = [log_pb2_grpc.LogServiceStub(channel) for channel in channels]
-        self.store, self.retries = store, 0
+        self.store, self.snapshots, self.retries = store, snapshots, 0
         # Names this process, not this copy: the next one starts to count at 1 again.
         self.client_id, self.sequences = uuid.uuid4().hex, itertools.count(1)
         # Where the apply loop puts the result of each sequence that a request waits for.
@@ -89,7 +94,7 @@ class Sidecar:
     def _propose(self, request, events, deadline):
         """events: gets each call when it has ended, and the result whenever the apply loop comes to it. That may be
         before the call has ended, and after it has failed."""
-        unknown = False
+        unknown, begun = False, self.store.applied
         for attempt, stub, timeout in self._attempts(deadline):
             call = stub.Propose.future(request, timeout=timeout)
             call.add_done_callback(events.put)
@@ -97,28 +102,35 @@ class Sidecar:
             if event is call:
                 error = call.exception()
                 if error is None:
-                    wait_seconds, unknown = deadline - time.monotonic(), True
-                else:
-                    reason, wait_seconds = explain(error)
-                    if reason == "INVALID_ARGUMENT":
-                        raise Refused(error.details()) from error
-                    if reason == "SEQUENCE_TOO_OLD":
-                        return self._find_out(events, deadline)
-                    unknown = unknown or reason not in NOT_WRITTEN
-                    wait_seconds = self._pause_seconds(attempt, wait_seconds, deadline)
-                event = next_event(events, wait_seconds)
+                    return self._applied(call.result().index, events, deadline)
+                reason, wait_seconds = explain(error)
+                if reason == "INVALID_ARGUMENT":
+                    raise Refused(error.details()) from error
+                if reason == "SEQUENCE_TOO_OLD":
+                    return self._find_out(begun, events, deadline)
+                unknown = unknown or reason not in NOT_WRITTEN
+                event = next_event(events, self._pause_seconds(attempt, wait_seconds, deadline))
             if event is not None:
                 return event
         raise OutcomeUnknown() if unknown else NotWritten()
 
-    def _find_out(self, events, deadline):
+    def _applied(self, index, events, deadline):
+        """The result of a command that is committed at `index`. It comes before the store has covered that; or never,
+        where a snapshot was restored that stands for the command."""
+        self.store.wait_for(index, deadline)
+        result = next_event(events, 0)
+        if result is None:
+            raise OutcomeUnknown()
+        return result
+
+    def _find_out(self, begun, events, deadline):
         """1,024 later sequences have passed this one. It can't be appended any more, so that it is applied below a
-        barrier taken now, or never."""
+        barrier taken now, or never; unless a snapshot was restored since, which may stand for it."""
         if not self.barrier(deadline):
             raise OutcomeUnknown()
         result = next_event(events, 0)
         if result is None:
-            raise NotWritten()
+            raise OutcomeUnknown() if self.store.restored > begun else NotWritten()
         return result
 
     def barrier(self, deadline):
@@ -136,9 +148,13 @@ class Sidecar:
         node, which has the same log."""
         turn = 0
         while True:
+            node = turn % len(self.stubs)
             try:
-                for _ in self._follow_once(self.stubs[turn % len(self.stubs)]):
+                for _ in self._follow_once(self.stubs[node]):
                     turn = -1  # This node answers. When the stream ends, start again with our own.
+            except DamagedSnapshot as error:
+                print(error, file=sys.stderr, flush=True)
+                turn = node  # The next one has its own copy.
             except grpc.RpcError as error:
                 reason, _ = explain(error)
                 if reason in ("LOG_EPOCH_MISMATCH", "COMPACTED"):
@@ -148,7 +164,12 @@ class Sidecar:
 
     def _follow_once(self, stub):
         store = self.store
-        request = log_pb2.ApplyStreamRequest(after_index=store.applied, after_term=store.term, log_id=store.log_id)
+        request = log_pb2.ApplyStreamRequest(
+            after_index=store.applied,
+            after_term=store.term,
+            log_id=store.log_id,
+            snapshot_formats=self.snapshots.formats,
+        )
         sent, call = store.applied, stub.ApplyStream(request)
         # The header comes at once, whatever there is to send. A node that hangs doesn't send it.
         give_up = threading.Timer(ATTEMPT_SECONDS, call.cancel)
@@ -159,9 +180,15 @@ class Sidecar:
                 frame = response.WhichOneof("frame")
                 if frame == "header" and response.header.log_id and not store.log_id:
                     store.name_log(response.header.log_id)
+                elif frame in ("snapshot", "batch") and not store.log_id:
+                    return  # The node did not know its log's name when it sent the header. Now it does.
+                elif frame == "snapshot":
+                    if response.snapshot.index <= sent:
+                        raise WrongLog(f"a snapshot at {response.snapshot.index} was sent after {sent}")
+                    self.snapshots.restore(response.snapshot, call)
+                    sent = response.snapshot.index
+                    store.cover(sent)
                 elif frame == "batch":
-                    if not store.log_id:
-                        return  # The node did not know its log's name when it sent the header. Now it does.
                     if response.batch.prev_index > sent:
                         raise WrongLog(f"nothing was sent between {sent} and {response.batch.prev_index}")
                     for entry, result in store.apply(response.batch.entries):
@@ -171,6 +198,8 @@ class Sidecar:
                 elif frame == "progress":
                     sent = max(sent, response.progress.index)
                     store.cover(sent)
+                    if response.progress.snapshot_wanted:
+                        self.snapshots.put_soon(stub)
                 yield frame
         finally:
             give_up.cancel()

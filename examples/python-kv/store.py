@@ -1,6 +1,8 @@
 """The state machine: keys and values in SQLite, and in the same transactions how far the log was applied."""
 
+import contextlib
 import hashlib
+import json
 import re
 import sqlite3
 import threading
@@ -8,6 +10,10 @@ import time
 
 # How many log positions the result of a caller's request is remembered. A repetition later than that is a new request.
 REMEMBERED = 100_000
+
+# How `snapshot` writes the state: a JSON object on each line, for a record or for a remembered request, and those in
+# the order of the log. go-kv writes and reads the same.
+FORMAT = "kv-json/1"
 
 # Condition, then the lengths of id, key and value in bytes: as strict as can be, so that in every language the same
 # commands are valid.
@@ -51,6 +57,7 @@ def decode(data):
 
 class Store:
     def __init__(self, path):
+        self.path = path
         self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         # After a power cut the last transactions may be gone, but state and position together: the log has the rest.
         self.db.execute("PRAGMA journal_mode = WAL")
@@ -59,6 +66,8 @@ class Store:
         # Guards the connection and what follows, and tells readers when `covered` rises.
         self.changed = threading.Condition()
         self.applied, self.term, self.log_id = self.db.execute("SELECT applied, term, log_id FROM position").fetchone()
+        # Index of the last snapshot that this process has restored; 0 for none.
+        self.restored = 0
         # Every command up to here is applied. Above `applied` by the sidecar's own entries, which we never see.
         self.covered = self.applied
 
@@ -71,23 +80,51 @@ class Store:
     def apply(self, entries):
         """Applies committed entries in one transaction with their position, and skips those it already has. Returns
         (entry, (HTTP status, version)) of each that it applied."""
+        applied, term, results = self.applied, self.term, []
         with self.changed:
-            self.db.execute("BEGIN IMMEDIATE")
-            try:
-                applied, term, results = self.applied, self.term, []
+            with self._transaction():
                 for entry in entries:
                     if entry.index > applied:
                         results.append((entry, self._apply_one(entry.index, entry.command)))
                         applied, term = entry.index, entry.term
                 self.db.execute("DELETE FROM request WHERE at <= ?", (applied - REMEMBERED,))
                 self.db.execute("UPDATE position SET applied = ?, term = ?", (applied, term))
-                self.db.execute("COMMIT")
-            except BaseException:
-                if self.db.in_transaction:
-                    self.db.execute("ROLLBACK")
-                raise
             self.applied, self.term = applied, term
         return results
+
+    def snapshot(self):
+        """(index, term, lines) of the state as it is now. The lines come from a connection of its own, which sees this
+        one state for as long as it reads, while the apply loop goes on."""
+        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        db.execute("BEGIN")
+        index, term = db.execute("SELECT applied, term FROM position").fetchone()
+        return index, term, read_lines(db)
+
+    def restore(self, index, term, lines):
+        """Replaces everything by a snapshot, in one transaction with its position."""
+        with self.changed:
+            with self._transaction():
+                self.db.execute("DELETE FROM kv")
+                self.db.execute("DELETE FROM request")
+                for line in lines:
+                    fields = json.loads(line)
+                    if "key" in fields:
+                        self.db.execute("INSERT INTO kv VALUES (:key, :value, :version)", fields)
+                    else:
+                        self.db.execute("INSERT INTO request VALUES (:id, :at, :status, :version)", fields)
+                self.db.execute("UPDATE position SET applied = ?, term = ?", (index, term))
+            self.applied, self.term, self.restored = index, term, index
+
+    @contextlib.contextmanager
+    def _transaction(self):
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.db.execute("COMMIT")
+        except BaseException:
+            if self.db.in_transaction:
+                self.db.execute("ROLLBACK")
+            raise
 
     def _apply_one(self, index, data):
         # Nothing here may depend on anything but the log up to `index`, or the replicas would come apart. That is why
@@ -141,4 +178,17 @@ class Store:
                 for text in pair:
                     data = text.encode()
                     digest.update(b"%d:" % len(data) + data)
-            return {"records": records, "applied": self.applied, "digest": digest.hexdigest()}
+            position = {"applied": self.applied, "restored": self.restored}
+            return {"records": records, "digest": digest.hexdigest(), **position}
+
+
+def read_lines(db):
+    """A snapshot's lines, of the state that the connection sees. Closes it at the end."""
+    with contextlib.closing(db):
+        for columns, rows in (
+            (("key", "value", "version"), "FROM kv ORDER BY key"),
+            (("id", "at", "status", "version"), "FROM request ORDER BY at"),
+        ):
+            for row in db.execute(f"SELECT {', '.join(columns)} {rows}"):
+                line = json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False)
+                yield line.encode() + b"\n"

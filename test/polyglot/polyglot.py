@@ -1,6 +1,6 @@
 """The example services, and clients' view of failures, against live clusters whose leaders, nodes and services are
-killed; `make test-polyglot`. Tests of Go are skipped where there is no Go. The last line counts: `N passed, N failed`,
-and `N skipped` where some were."""
+killed, and against nodes that a test plays; `make test-polyglot`. Tests of Go are skipped where there is no Go. The last
+line counts: `N passed, N failed`, and `N skipped` where some were."""
 
 import argparse
 import contextlib
@@ -14,11 +14,13 @@ import time
 import traceback
 
 import bank
+import compaction
 import errors
 import failures
+import handover
 import semantics
 import storm
-from world import GO_KV, ROOT, Failed, World, stop_on_signals
+from world import GO_KV, KINDS, ROOT, Failed, World, stop_on_signals
 
 NO_GO = "needs Go 1.24 or newer"
 
@@ -80,7 +82,14 @@ def groups(folder, base_port):
         ("go services", ["go"] * 3, whole),
         ("mixed services", ["go", "python", "go"], [semantics, storm, bank]),
     ):
-        yield name, "go" in kinds, World(folder / name.split()[0], base_port, kinds), tests_in(*modules)
+        yield name, "go" in kinds, World(folder / name.replace(" ", "-"), base_port, kinds), tests_in(*modules)
+    # The first one is the only one that puts snapshots, so that each language restores those of each.
+    for name, kinds in (("python snapshots", ["python", "python", "go"]), ("go snapshots", ["go", "python", "go"])):
+        world = World(folder / name.replace(" ", "-"), base_port, kinds, compaction.OPTIONS)
+        yield name, True, world, tests_in(compaction)
+    for language in KINDS:
+        world = handover.World(folder / f"{language}-handover", base_port, language)
+        yield f"{language} handover", language == "go", world, tests_in(handover)
     for language in errors.CLIENTS:
         world = errors.World(folder / f"{language}-client", base_port, language)
         yield f"{language} client", language == "go", world, tests_in(errors)

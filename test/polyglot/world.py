@@ -42,9 +42,9 @@ KINDS = {"python": Service, "go": GoService}
 class World:
     """A cluster of three nodes with three services of the given kinds, and a client of each."""
 
-    def __init__(self, folder, base_port, kinds):
+    def __init__(self, folder, base_port, kinds, options=()):
         self.folder, self.base_port = folder, base_port
-        self.cluster = LinkedCluster(folder / "nodes", base_port)
+        self.cluster = LinkedCluster(folder / "nodes", base_port, options=options)
         self.services = [KINDS[kind](self.cluster, folder, k) for k, kind in enumerate(kinds)]
         self.clients = [Client(service) for service in self.services]
 
@@ -59,14 +59,14 @@ class World:
             service.stop()
         self.cluster.stop()
 
-    def settled(self):
+    def settled(self, seconds=30):
         """The statuses of the services once all have applied the same index."""
 
         def equal():
             statuses = [client.status() for client in self.clients]
             return statuses if len({status["applied"] for status in statuses}) == 1 else None
 
-        return wait_until("services that have applied the same index", equal, 30)
+        return wait_until("services that have applied the same index", equal, seconds)
 
     def node_pid(self, k):
         return self.cluster.pid(self.cluster.ids[k])
