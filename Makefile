@@ -91,6 +91,10 @@ MESSAGES ?= 50000
 fuzz: $(STAMP) ## Send MESSAGES=50000 fuzzed messages to three nodes, over all RPCs of all listeners; SEED=7 repeats a run
 	@$(NODE) test/hostile/run.ts --messages $(MESSAGES) $(if $(SEED),--seed $(SEED)) $(if $(BATCH),--batch $(BATCH))
 
+.PHONY: soak
+soak: build ## Keep three nodes under load for long; SOAK_ARGS="soak --minutes 30" or "transfer --bytes 2147483648"
+	$(NODE) test/soak/run.ts $(or $(SOAK_ARGS),soak)
+
 .PHONY: mutants
 mutants: $(STAMP) ## Break the program on purpose, by the named mutants and then by StrykerJS: all must be noticed
 	$(NODE) test/mutants/run.ts

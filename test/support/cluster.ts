@@ -19,6 +19,8 @@ export interface ClusterOptions {
   readonly flags?: readonly string[];
   /** Don't start the nodes yet. */
   readonly stopped?: boolean;
+  /** How each process is started. */
+  readonly process?: ProcessOptions;
 }
 
 /** One node: a process that comes and goes, and what stays of it. */
@@ -30,6 +32,8 @@ export class ClusterNode {
   readonly httpAddress: string;
   /** The flags that every start uses. */
   flags: readonly string[] = [];
+  /** What every start is given. */
+  options: ProcessOptions = {};
   /** Of earlier processes. */
   readonly #earlierLines: LogLine[] = [];
   #process: SidecarProcess | undefined;
@@ -59,7 +63,7 @@ export class ClusterNode {
   /** Starts the process without waiting for anything. */
   launch(options: ProcessOptions = {}): SidecarProcess {
     if (this.#process !== undefined) this.#earlierLines.push(...this.#process.lines);
-    this.#process = new SidecarProcess(["serve", "--exit-with-parent", ...this.flags], options);
+    this.#process = new SidecarProcess(["serve", "--exit-with-parent", ...this.flags], { ...this.options, ...options });
     return this.#process;
   }
 
@@ -127,7 +131,8 @@ export class Cluster {
     this.#links = links;
   }
 
-  static async create({ size, proxied = false, flags = [], stopped = false }: ClusterOptions): Promise<Cluster> {
+  static async create(options: ClusterOptions): Promise<Cluster> {
+    const { size, proxied = false, flags = [], stopped = false } = options;
     const folder = mkdtempSync(join(tmpdir(), "raft-cluster-"));
     const firstPort = await freePorts(size * PORTS_PER_NODE);
     const nodes = Array.from({ length: size }, (_, i) => {
@@ -136,7 +141,10 @@ export class Cluster {
     const links = proxied ? await proxiesBetween(nodes) : new Map<string, Link>();
     const cluster = new Cluster(nodes, folder, links);
     open.add(cluster);
-    for (const node of nodes) node.flags = [...cluster.flagsOf(node), ...flags];
+    for (const node of nodes) {
+      node.flags = [...cluster.flagsOf(node), ...flags];
+      node.options = options.process ?? {};
+    }
     if (!stopped) await Promise.all(nodes.map((node) => node.start()));
     return cluster;
   }

@@ -6,10 +6,15 @@ import { until } from "./wait.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
+/** What `make build` makes of it. */
+export const BUILT_MAIN = fileURLToPath(new URL("../../dist/main.js", import.meta.url));
+
 /** One line of a node's log. Fields depend on the event. */
 export type LogLine = Readonly<Record<string, unknown>> & { readonly event: string };
 
 export interface ProcessOptions {
+  /** The program; from source unless given. */
+  readonly main?: string;
   /** A command that is given the program's command, such as strace with its options. */
   readonly wrapper?: readonly string[];
   /** The user that the process becomes. */
@@ -23,7 +28,7 @@ process.on("exit", () => {
   for (const child of running) child.kill("SIGKILL");
 });
 
-/** One run of the program, from source. */
+/** One run of the program. */
 export class SidecarProcess {
   readonly pid: number;
   /** What it logged so far. */
@@ -34,8 +39,8 @@ export class SidecarProcess {
   #stderr = "";
   #ended = false;
 
-  constructor(args: readonly string[], { wrapper = [], uid }: ProcessOptions = {}) {
-    const [command = "", ...rest] = [...wrapper, process.execPath, MAIN, ...args];
+  constructor(args: readonly string[], { main = MAIN, wrapper = [], uid }: ProcessOptions = {}) {
+    const [command = "", ...rest] = [...wrapper, process.execPath, main, ...args];
     const child = spawn(command, rest, {
       // The channel ends with this process, and --exit-with-parent the node with the channel.
       stdio: ["ignore", "pipe", "pipe", "ipc"],
