@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { EntryType } from "../../src/raft/types.ts";
 import { Cluster, type ClusterNode } from "../support/cluster.ts";
+import { putState } from "../support/put-state.ts";
 import { sleep } from "../support/wait.ts";
 import { Writers } from "../support/writers.ts";
 import { type Opened, openWhole } from "./opened.ts";
@@ -19,14 +20,20 @@ const COMMANDS_BETWEEN = 350;
 /** Fills a WAL so that checkpoints fall due, and takes many pages. */
 const LARGE_COMMAND_BYTES = 400_000;
 
+/** Less than what is written between two snapshots: the log is cut off after each, on every node, and who was away gets it. */
+const FLAGS = ["--catch-up-entries", "50"];
+
+const STATE_BYTES = 300_000;
+
 const LOOK_MS = 5;
 
 /**
- * `size` real nodes from their first start on, under load. Again and again the leader is killed, and restarted once the
- * others, if there are any, have gone on without it. The power fails at all nodes at once.
+ * `size` real nodes from their first start on, under load, with logs that are cut off after snapshots. Again and again
+ * the leader is killed, and restarted once the others, if there are any, have gone on without it. The power fails at all
+ * nodes at once.
  */
 export async function recordNodes(size: number): Promise<Workload> {
-  const cluster = await Cluster.create({ size, stopped: true });
+  const cluster = await Cluster.create({ size, stopped: true, flags: FLAGS });
   const recorder = new Recorder(cluster.folder);
   try {
     const promises = new Promises(() => recorder.position);
@@ -52,7 +59,7 @@ async function load(cluster: Cluster, recorder: Recorder, promises: Promises): P
   const writers = new Writers(cluster.clients, { unary: 2, streams: 2, history: promises });
   for (let kill = 0; kill < KILLS; kill++) {
     await promises.progress(COMMANDS_BETWEEN);
-    await proposeLarge(await cluster.leader(), promises, `${kill}`);
+    await putSnapshot(await cluster.leader(), promises, `${kill}`);
     const victim = await cluster.leader();
     recorder.kill(victim.process.pid);
     await victim.process.exited;
@@ -65,11 +72,14 @@ async function load(cluster: Cluster, recorder: Recorder, promises: Promises): P
   await watched;
 }
 
-async function proposeLarge(leader: ClusterNode, promises: Promises, name: string): Promise<void> {
+/** Of a large command, which the leader has applied once it is acknowledged. */
+async function putSnapshot(leader: ClusterNode, promises: Promises, name: string): Promise<void> {
   const command = name.padEnd(LARGE_COMMAND_BYTES, "large ");
   promises.sent(command);
   const at = await leader.client.propose(command).catch((error) => ({ why: String(error) }));
   promises.answered(command, "why" in at ? { kind: "unknown", ...at } : { kind: "acknowledged", at });
+  if ("why" in at) return;
+  await putState(leader.client.address, { ...at, format: "test" }, Buffer.alloc(STATE_BYTES, name));
 }
 
 async function watchLeaders(cluster: Cluster, promises: Promises, signal: AbortSignal): Promise<void> {
@@ -108,14 +118,15 @@ function inventions(opened: readonly Opened[], promises: Promises): string[] {
   );
 }
 
-/** Entries and votes that are not on a majority's disks any more. */
+/** Entries and votes that are not on a majority's disks any more. Of what was cut off there is a snapshot, which was read. */
 function forgotten(opened: readonly Opened[], promises: Promises, position: number): string[] {
   const quorum = Math.floor(opened.length / 2) + 1;
   const isOnQuorum = (has: (node: Opened) => boolean): boolean => opened.filter(has).length >= quorum;
   const entries = promises.acknowledgedBefore(position).filter(({ index, term, command }) => {
     const bytes = Buffer.from(command);
-    return !isOnQuorum((node) => {
-      const entry = node.entries[index - 1];
+    return !isOnQuorum(({ recovered: { base }, entries }) => {
+      if (index <= base.index) return true;
+      const entry = entries[index - base.index - 1];
       return entry !== undefined && entry.term === term && bytes.equals(entry.command);
     });
   });

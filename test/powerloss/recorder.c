@@ -4,7 +4,7 @@
  * it returns, so whatever the node does because of a sync comes later in the journal than the sync.
  *
  * A process ends itself as by kill -9, right after a record, once there is a file named as the journal with ".kill-<pid>"
- * behind it: a signal from outside could come between a call and its record.
+ * behind it: a signal from outside could come between a call and its record. It waits for its other threads to be there as well.
  *
  * Only calls that SQLite and Node make of a data directory are here. What they don't know of shows: the journal then no
  * longer explains the files (recording.ts).
@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -35,6 +36,9 @@ static int journal = -1;
 static const char *root;
 static char killSwitch[PATH_MAX];
 
+/* Read by each thread from a call to its record, written by the one that ends the process. */
+static pthread_rwlock_t underWay = PTHREAD_RWLOCK_INITIALIZER;
+
 __attribute__((constructor)) static void start(void) {
   const char *path = getenv("RECORDER_JOURNAL");
   root = getenv("RECORDER_ROOT");
@@ -49,7 +53,11 @@ static void record(enum kind kind, uint64_t inode, uint64_t at, const void *byte
   struct header header = {kind, length, inode, at};
   struct iovec parts[] = {{&header, sizeof header}, {(void *)bytes, length}};
   if (syscall(SYS_writev, journal, parts, 2) != (ssize_t)(sizeof header + length)) abort();
-  if (access(killSwitch, F_OK) == 0) raise(SIGKILL);
+  if (access(killSwitch, F_OK) == 0) {
+    pthread_rwlock_unlock(&underWay);
+    pthread_rwlock_wrlock(&underWay);
+    raise(SIGKILL);
+  }
   errno = before;
 }
 
@@ -69,14 +77,22 @@ static int isRecorded(int fd, struct stat *status) {
   return recorded;
 }
 
+static void begin(void) { pthread_rwlock_rdlock(&underWay); }
+
+static void end(void) { pthread_rwlock_unlock(&underWay); }
+
 static int openRecorded(int directory, const char *path, int flags, mode_t mode) {
   struct stat before, after;
   int changes = (flags & (O_CREAT | O_TRUNC)) != 0 && isUnderRoot(path);
-  int existed = changes && stat(path, &before) == 0;
+  if (!changes) return syscall(SYS_openat, directory, path, flags, mode);
+  begin();
+  int existed = stat(path, &before) == 0;
   int fd = syscall(SYS_openat, directory, path, flags, mode);
-  if (fd < 0 || !changes || !isRecorded(fd, &after)) return fd;
-  if (!existed) record(CREATE_FILE, after.st_ino, 0, path, strlen(path));
-  else if ((flags & O_TRUNC) != 0 && before.st_size > 0) record(TRUNCATE, after.st_ino, 0, NULL, 0);
+  if (fd >= 0 && isRecorded(fd, &after)) {
+    if (!existed) record(CREATE_FILE, after.st_ino, 0, path, strlen(path));
+    else if ((flags & O_TRUNC) != 0 && before.st_size > 0) record(TRUNCATE, after.st_ino, 0, NULL, 0);
+  }
+  end();
   return fd;
 }
 
@@ -93,26 +109,32 @@ int openat(int directory, const char *path, int flags, ...) { OPEN_WITH_MODE(dir
 
 int mkdir(const char *path, mode_t mode) {
   struct stat status;
+  begin();
   int result = syscall(SYS_mkdirat, AT_FDCWD, path, mode);
   if (result == 0 && isUnderRoot(path) && stat(path, &status) == 0)
     record(CREATE_DIRECTORY, status.st_ino, 0, path, strlen(path));
+  end();
   return result;
 }
 
 int unlink(const char *path) {
+  begin();
   int result = syscall(SYS_unlinkat, AT_FDCWD, path, 0);
   if (result == 0 && isUnderRoot(path)) record(REMOVE, 0, 0, path, strlen(path));
+  end();
   return result;
 }
 
 /* Both paths, with a zero byte between them. Within the root only. */
 int rename(const char *from, const char *to) {
+  begin();
   int result = syscall(SYS_renameat, AT_FDCWD, from, AT_FDCWD, to);
   if (result == 0 && isUnderRoot(from)) {
     char paths[2 * PATH_MAX];
     int length = snprintf(paths, sizeof paths, "%s%c%s", from, 0, to);
     record(RENAME, 0, 0, paths, length);
   }
+  end();
   return result;
 }
 
@@ -125,25 +147,36 @@ static ssize_t recordWrite(int fd, const void *bytes, ssize_t written, off_t at)
 }
 
 ssize_t write(int fd, const void *bytes, size_t count) {
-  return recordWrite(fd, bytes, syscall(SYS_write, fd, bytes, count), -1);
+  begin();
+  ssize_t written = recordWrite(fd, bytes, syscall(SYS_write, fd, bytes, count), -1);
+  end();
+  return written;
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t count, off_t at) {
-  return recordWrite(fd, bytes, syscall(SYS_pwrite64, fd, bytes, count, at), at);
+  begin();
+  ssize_t written = recordWrite(fd, bytes, syscall(SYS_pwrite64, fd, bytes, count, at), at);
+  end();
+  return written;
 }
 
 int ftruncate64(int fd, off_t size) {
   struct stat status;
+  begin();
   int result = syscall(SYS_ftruncate, fd, size);
   if (result == 0 && isRecorded(fd, &status)) record(TRUNCATE, status.st_ino, size, NULL, 0);
+  end();
   return result;
 }
 
-static int recordSync(int fd, int result) {
+static int recordSync(int fd, long call) {
   struct stat status;
+  begin();
+  int result = syscall(call, fd);
   if (result == 0 && isRecorded(fd, &status)) record(SYNC, status.st_ino, 0, NULL, 0);
+  end();
   return result;
 }
 
-int fsync(int fd) { return recordSync(fd, syscall(SYS_fsync, fd)); }
-int fdatasync(int fd) { return recordSync(fd, syscall(SYS_fdatasync, fd)); }
+int fsync(int fd) { return recordSync(fd, SYS_fsync); }
+int fdatasync(int fd) { return recordSync(fd, SYS_fdatasync); }

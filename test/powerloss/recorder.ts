@@ -24,7 +24,7 @@ export class Recorder {
     this.#journal = join(this.#folder, "journal");
     writeFileSync(this.#journal, "");
     const library = join(this.#folder, "recorder.so");
-    execFileSync("cc", ["-shared", "-fPIC", "-O1", "-o", library, SOURCE]);
+    execFileSync("cc", ["-shared", "-fPIC", "-pthread", "-O1", "-o", library, SOURCE]);
     this.wrapper = ["env", `LD_PRELOAD=${library}`, `RECORDER_JOURNAL=${this.#journal}`, `RECORDER_ROOT=${this.root}`];
   }
 

@@ -62,13 +62,13 @@ export function syncCounts(recording: Recording): Map<string, number> {
   return new Map([...syncsByName(recording)].map(([name, at]) => [name, at.length]));
 }
 
-/** Where the syncs are, by the name of what is synced. */
+/** Where the syncs are, by the name of what is synced; of the files with numbers, such as unfinished snapshots, all have one. */
 function syncsByName(recording: Recording): Map<string, number[]> {
   const disk = newDisk(recording);
   const byName = new Map<string, number[]>();
   for (const [at, { operation }] of recording.records.entries()) {
     if (operation.kind === "sync") {
-      const name = disk.nameOf(operation.inode);
+      const name = disk.nameOf(operation.inode).replace(/^\d+/, "N");
       const found = byName.get(name);
       if (found === undefined) byName.set(name, [at]);
       else found.push(at);

@@ -1262,7 +1262,8 @@ export declare const LogService: GenService<{
    * Acknowledge tells how far a durable subscriber is: it has applied everything to an index, and stored that. OK means that
    * the cursor is committed, on a majority's disks: from then on a stream with from_cursor starts there, or later, on any node.
    * A node writes what it is told a few times a second, for all subscribers together, so OK takes up to 250 ms and a commit.
-   * An index below the cursor changes nothing and succeeds.
+   * An index below the cursor changes nothing and succeeds. Acknowledge what the stream has delivered: what is acknowledged
+   * ahead of it may be cut off before it comes to that.
    *
    * Errors: INVALID_ARGUMENT for a bad field or a token of another subscriber; NOT_FOUND with NO_SUBSCRIBER; ABORTED with
    * SUBSCRIBER_REPLACED when a newer stream has taken the name; OUT_OF_RANGE with CURSOR_AHEAD when the index is not committed;
