@@ -52,9 +52,10 @@ export class OwnStateBuilder {
     if (this.#follower.index < this.#upTo || logId.length === 0) return undefined;
     this.#encoder ??= new SessionsEncoder(this.#follower.tables.sessions);
     const sessions = this.#encoder.write(this.#entriesPerTurn);
-    const cursors = this.#follower.tables.cursors.encode();
-    if (sessions !== undefined) return encodeOwnState({ logId, voters: this.#voters, sessions, cursors });
-    this.#onProgress();
-    return undefined;
+    if (sessions === undefined) {
+      this.#onProgress();
+      return undefined;
+    }
+    return encodeOwnState({ logId, voters: this.#voters, sessions, cursors: this.#follower.tables.cursors.encode() });
   }
 }

@@ -1,4 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { Server } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ClusterService } from "../../gen/raft/v1/cluster_pb.js";
 import {
@@ -7,14 +8,24 @@ import {
   type ApplyStreamRequestSchema,
   LogService,
 } from "../../gen/raft/v1/log_pb.js";
-import { failureFrom } from "../../src/grpc/status.ts";
+import { ApplyHub } from "../../src/apply/hub.ts";
+import { systemClock } from "../../src/clock.ts";
+import { encodeApplyBatch } from "../../src/grpc/append-codec.ts";
+import { applyStream } from "../../src/grpc/apply-stream.ts";
+import { OpenStreams } from "../../src/grpc/calls.ts";
+import { methodDefinition } from "../../src/grpc/definition.ts";
+import { listen } from "../../src/grpc/listener.ts";
+import { failureFrom, Translator } from "../../src/grpc/status.ts";
+import { NO_SNAPSHOTS } from "../apply/support.ts";
 import {
   call,
+  connect,
   eventually,
   failureOf,
   makeFolder,
   openServerStream,
   Received,
+  RecordedLog,
   removeFolder,
   startNode,
   type TestNode,
@@ -188,6 +199,38 @@ describe("a durable subscriber", () => {
     expect(cursors).toHaveLength(200);
     expect(one.node.state().last - before).toBeLessThanOrEqual(3);
     for (const { cursor } of await list()) expect(cursor).toBe(21n);
+  });
+
+  it("is one of as many streams as are allowed, though more come while others are opened", async () => {
+    const hub = new ApplyHub({
+      log: one.node,
+      encode: encodeApplyBatch,
+      snapshots: NO_SNAPSHOTS,
+      clock: systemClock,
+      maxSubscribers: 2,
+      progressIntervalMs: 1_000,
+    });
+    const log = new RecordedLog();
+    const translator = new Translator({ leader: () => undefined, log, onFatal: () => {} });
+    const context = { translator, streams: new OpenStreams(), nowMs: () => performance.now() };
+    const server = new Server();
+    server.addService(
+      { ApplyStream: methodDefinition(LogService.method.applyStream) },
+      { ApplyStream: applyStream(context, one.node, hub) },
+    );
+    const listener = await listen(server, ["127.0.0.1:0"], context.streams);
+    const client = connect(listener.addresses[0] ?? "");
+    const streams = ["a", "b", "c", "d"].map((subscriber) => {
+      const request = { subscriber, start: { case: "fromCursor", value: true } } as const;
+      return new Received(openServerStream(client, LogService.method.applyStream, request));
+    });
+    const refused: (string | undefined)[] = [];
+    for (const stream of streams) void stream.end().then((end) => refused.push(failureFrom(end)?.reason));
+    await eventually(() => refused.length === 2 && hub.subscribers === 2, "two are served, and two refused");
+    expect(refused).toEqual(["OVERLOADED", "OVERLOADED"]);
+    hub.close();
+    client.close();
+    await listener.close(100);
   });
 
   it("is one of 1,000 at most, and who has a place keeps it", async () => {

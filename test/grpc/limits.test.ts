@@ -11,7 +11,6 @@ import { ApplyHub } from "../../src/apply/hub.ts";
 import { systemClock } from "../../src/clock.ts";
 import type { Failure } from "../../src/failure.ts";
 import { encodeApplyBatch } from "../../src/grpc/append-codec.ts";
-import { applyStream } from "../../src/grpc/apply-stream.ts";
 import { OpenStreams, StreamReader } from "../../src/grpc/calls.ts";
 import { methodDefinition } from "../../src/grpc/definition.ts";
 import { listen } from "../../src/grpc/listener.ts";
@@ -105,40 +104,6 @@ describe("limits", () => {
     hub.remove(cursor);
     expect(hub.refusal()).toBeUndefined();
     hub.close();
-    await sidecar.stop();
-  });
-
-  it("takes no more durable subscribers than allowed, though they come while others are opened", async () => {
-    const sidecar = await startReady();
-    const hub = new ApplyHub({
-      log: sidecar.node,
-      encode: encodeApplyBatch,
-      snapshots: NO_SNAPSHOTS,
-      clock: systemClock,
-      maxSubscribers: 2,
-      progressIntervalMs: 1_000,
-    });
-    const log = new RecordedLog();
-    const translator = new Translator({ leader: () => undefined, log, onFatal: () => {} });
-    const context = { translator, streams: new OpenStreams(), nowMs: () => performance.now() };
-    const server = new Server();
-    server.addService(
-      { ApplyStream: methodDefinition(LogService.method.applyStream) },
-      { ApplyStream: applyStream(context, sidecar.node, hub) },
-    );
-    const listener = await listen(server, ["127.0.0.1:0"], context.streams);
-    const client = connect(listener.addresses[0] ?? "");
-    const streams = ["a", "b", "c", "d"].map((subscriber) => {
-      const request = { subscriber, start: { case: "fromCursor", value: true } } as const;
-      return new Received(openServerStream(client, LogService.method.applyStream, request));
-    });
-    const refused: (string | undefined)[] = [];
-    for (const stream of streams) void stream.end().then((end) => refused.push(failureFrom(end)?.reason));
-    await eventually(() => refused.length === 2 && hub.subscribers === 2, "two are served, and two refused");
-    expect(refused).toEqual(["OVERLOADED", "OVERLOADED"]);
-    hub.close();
-    client.close();
-    await listener.close(100);
     await sidecar.stop();
   });
 

@@ -4,7 +4,7 @@ const CURSORS = "src/session/cursor-table.ts";
 const SUBSCRIPTIONS = "src/node/subscriptions.ts";
 const RETENTION = "src/node/retention.ts";
 const TABLE_TEST = ["test/session/cursor-table.test.ts"];
-const NODE_TEST = ["test/node/subscriptions.test.ts"];
+const NODE_TEST = ["test/node/acknowledgements.test.ts", "test/node/subscriptions.test.ts"];
 const RETENTION_TEST = ["test/node/retention.test.ts"];
 
 /** Acknowledge, the cursors, and what the log keeps for them. */
@@ -77,7 +77,7 @@ export const durableSubscribers: readonly Mutant[] = [
     file: "src/grpc/apply-stream.ts",
     find: "opened instanceof Failure ? opened : this.#hub.refusal()",
     replace: "opened instanceof Failure ? opened : undefined",
-    caughtBy: ["test/grpc/limits.test.ts"],
+    caughtBy: ["test/grpc/durable-subscribers.test.ts"],
   },
   {
     name: "ok-before-this-node-has-taken-it-in",
