@@ -4,7 +4,8 @@ import { status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ProposeRequestSchema, ProposeResponseSchema } from "../../gen/raft/v1/log_pb.js";
 import { framed, openSession, RawCall } from "../hostile/raw-call.ts";
-import { eventually, freePort, makeFolder, removeFolder, startNode, type TestNode } from "./support.ts";
+import { freePort } from "../support/ports.ts";
+import { eventually, makeFolder, removeFolder, startNode, type TestNode } from "./support.ts";
 
 /** Propose, as HTTP/2 carries it: one node that leads, and one that waits for others that never come. */
 const PROPOSE = "/raft.v1.LogService/Propose";

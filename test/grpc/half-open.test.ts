@@ -1,6 +1,7 @@
 import { afterEach, it } from "vitest";
 import { Link } from "../support/link.ts";
-import { eventually, freePort, makeFolder, removeFolder, sleep, startNode, type TestNode } from "./support.ts";
+import { freePort } from "../support/ports.ts";
+import { eventually, makeFolder, removeFolder, sleep, startNode, type TestNode } from "./support.ts";
 
 const nodes: TestNode[] = [];
 afterEach(async () => {

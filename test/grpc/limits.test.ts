@@ -18,12 +18,12 @@ import { watchState } from "../../src/grpc/state.ts";
 import { failureFrom, Translator } from "../../src/grpc/status.ts";
 import { Watch } from "../../src/node/watch.ts";
 import { NO_SNAPSHOTS } from "../apply/support.ts";
+import { freePort } from "../support/ports.ts";
 import {
   call,
   connect,
   eventually,
   failureOf,
-  freePort,
   makeFolder,
   openBidi,
   openServerStream,

@@ -3,16 +3,8 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { LogService } from "../../gen/raft/v1/log_pb.js";
 import { methodDefinition } from "../../src/grpc/definition.ts";
 import { failureFrom } from "../../src/grpc/status.ts";
-import {
-  call,
-  eventually,
-  failureOf,
-  freePort,
-  makeFolder,
-  removeFolder,
-  startNode,
-  type TestNode,
-} from "./support.ts";
+import { freePort } from "../support/ports.ts";
+import { call, eventually, failureOf, makeFolder, removeFolder, startNode, type TestNode } from "./support.ts";
 
 let folder: string;
 let peers: Map<string, string>;

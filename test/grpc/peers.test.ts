@@ -16,11 +16,11 @@ import { failureFrom } from "../../src/grpc/status.ts";
 import { GrpcTransport } from "../../src/grpc/transport.ts";
 import type { Handshake } from "../../src/node/handshake.ts";
 import type { ForwardOutcome } from "../../src/node/transport.ts";
+import { freePort } from "../support/ports.ts";
 import {
   call,
   connect,
   failureOf,
-  freePort,
   makeFolder,
   openBidi,
   Received,

@@ -5,16 +5,8 @@ import { probeRefusal } from "../../src/grpc/refusal-probe.ts";
 import { GrpcTransport } from "../../src/grpc/transport.ts";
 import type { NodeId } from "../../src/raft/types.ts";
 import { Link } from "../support/link.ts";
-import {
-  eventually,
-  freePort,
-  makeFolder,
-  RecordedLog,
-  removeFolder,
-  sleep,
-  startNode,
-  type TestNode,
-} from "./support.ts";
+import { freePort } from "../support/ports.ts";
+import { eventually, makeFolder, RecordedLog, removeFolder, sleep, startNode, type TestNode } from "./support.ts";
 
 /** Long enough for a dial on loopback, and for several. */
 const SOON_MS = 500;

@@ -10,11 +10,11 @@ import {
 } from "../../gen/raft/v1/log_pb.js";
 import { failureFrom } from "../../src/grpc/status.ts";
 import { PIPELINE } from "../../src/node/options.ts";
+import { freePort } from "../support/ports.ts";
 import {
   call,
   eventually,
   failureOf,
-  freePort,
   makeFolder,
   openBidi,
   openServerStream,

@@ -1,7 +1,5 @@
 import { randomInt } from "node:crypto";
-import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -33,6 +31,7 @@ import { type NodeOptions, PIPELINE } from "../../src/node/options.ts";
 import { SnapshotTransfers } from "../../src/node/snapshot-transfers.ts";
 import { openSqliteStorage } from "../../src/storage/open.ts";
 import type { Storage } from "../../src/storage/storage.ts";
+import { freePort } from "../support/ports.ts";
 import { SNAPSHOT_OPTIONS } from "../support/snapshot-options.ts";
 
 export const MAX_COMMAND_BYTES = 1024 * 1024;
@@ -163,16 +162,6 @@ export async function makeFolder(): Promise<string> {
 
 export async function removeFolder(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true });
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("a TCP server has a port");
-  return address.port;
 }
 
 export function connect(address: string): Client {

@@ -3,11 +3,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ClusterService } from "../../gen/raft/v1/cluster_pb.js";
 import { LogService } from "../../gen/raft/v1/log_pb.js";
 import { failureFrom } from "../../src/grpc/status.ts";
+import { freePort } from "../support/ports.ts";
 import {
   call,
   eventually,
   failureOf,
-  freePort,
   makeFolder,
   openServerStream,
   Received,

@@ -12,6 +12,21 @@ export async function freePorts(count: number): Promise<number> {
   }
 }
 
+const given = new Set<number>();
+
+/**
+ * A port that nobody listens on, below those that the system gives to connections: such a one might be taken before its owner
+ * listens. Each is given once.
+ */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 22_000);
+    if (given.has(port) || !(await isFree(port))) continue;
+    given.add(port);
+    return port;
+  }
+}
+
 function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
