@@ -115,6 +115,29 @@ describe("a log is cut off", () => {
     expect(rig.fatal).toEqual([]);
   });
 
+  it("not beyond it either where the log grows faster than the table takes it in (PITFALL 44)", () => {
+    const rig = new FollowerNode({}, { catchUpEntries: 100, cacheBytes: 1 });
+    const commands = namedCommands(2, 5_999, 1);
+    rig.follow(1);
+    rig.entries.push(commands);
+    rig.append([commands]);
+    rig.storage.sync();
+    rig.clock.settle();
+    rig.offer(at(5_000), false);
+    const { snapshot, keeps } = fetchedOf(at(5_000));
+    rig.transport.fetched[0]?.done(snapshot);
+    keeps[0]?.();
+    rig.clock.settle();
+    rig.storage.sync();
+    rig.clock.settle();
+    // The commands are no longer in memory, and the disk hasn't read them yet.
+    expect(rig.node.snapshots.latest?.last).toEqual(at(5_000));
+    expect(rig.node.compact(0)).toBe(2);
+    rig.settle();
+    expect(rig.node.compact(0)).toBe(5_001);
+    expect(rig.fatal).toEqual([]);
+  });
+
   it("not while it is being replaced", () => {
     const rig = follower(100);
     rig.put(500);
