@@ -36,6 +36,18 @@ function leader(b: number, c: number): FollowerNode {
   return rig;
 }
 
+/** The node has a copy of a peer's snapshot, while reads from its disk wait. */
+function copy(rig: FollowerNode, index: number): void {
+  rig.offer(at(index), false);
+  const { snapshot, keeps } = fetchedOf(at(index));
+  rig.transport.fetched[0]?.done(snapshot);
+  keeps[0]?.();
+  rig.clock.settle();
+  rig.storage.sync();
+  rig.clock.settle();
+  expect(rig.node.snapshots.latest?.last).toEqual(at(index));
+}
+
 describe("a log is cut off", () => {
   it("never without a snapshot", () => {
     const rig = follower(10);
@@ -100,15 +112,8 @@ describe("a log is cut off", () => {
   it("not beyond what the session table has taken in (PITFALL 44)", () => {
     const rig = new FollowerNode(diskTo(6_000), { catchUpEntries: 100 });
     rig.confirm(6_000);
-    rig.offer(at(5_000), false);
-    const { snapshot, keeps } = fetchedOf(at(5_000));
-    rig.transport.fetched[0]?.done(snapshot);
-    keeps[0]?.();
-    rig.clock.settle();
-    rig.storage.sync();
-    rig.clock.settle();
+    copy(rig, 5_000);
     // The disk hasn't read the log for it yet.
-    expect(rig.node.snapshots.latest?.last).toEqual(at(5_000));
     expect([bases(rig), rig.node.compact(0)]).toEqual([[], 1]);
     rig.settle();
     expect(bases(rig)).toEqual([4_900]);
@@ -123,15 +128,8 @@ describe("a log is cut off", () => {
     rig.append([commands]);
     rig.storage.sync();
     rig.clock.settle();
-    rig.offer(at(5_000), false);
-    const { snapshot, keeps } = fetchedOf(at(5_000));
-    rig.transport.fetched[0]?.done(snapshot);
-    keeps[0]?.();
-    rig.clock.settle();
-    rig.storage.sync();
-    rig.clock.settle();
+    copy(rig, 5_000);
     // The commands are no longer in memory, and the disk hasn't read them yet.
-    expect(rig.node.snapshots.latest?.last).toEqual(at(5_000));
     expect(rig.node.compact(0)).toBe(2);
     rig.settle();
     expect(rig.node.compact(0)).toBe(5_001);
