@@ -61,6 +61,8 @@ export class Snapshots {
   #ready: SnapshotRecord | undefined;
   /** It is about to replace the log. */
   #reset: SnapshotReset | undefined;
+  /** The disk is being told of it: its file must stay, as a start may find that it counts. */
+  #isSaving = false;
   /** By the snapshot's index, by how many it is being read, or was a moment ago. */
   readonly #pins = new Map<number, number>();
   #endedWith: Failure | undefined;
@@ -183,14 +185,17 @@ export class Snapshots {
     this.#onCounts(snapshot);
   }
 
-  /** The node ends. */
+  /** The node ends. What the disk is being told of ends with its answer, if that still comes. */
   failAll(failure: Failure): void {
     this.#endedWith ??= failure;
-    const jobs = [this.#job, ...this.#waiting.splice(0)];
-    this.#job = undefined;
-    this.#builder = undefined;
-    this.#ready = undefined;
-    for (const job of jobs) job?.done(failure);
+    const jobs = this.#waiting.splice(0);
+    if (this.#job !== undefined && !this.#isSaving && this.#reset === undefined) {
+      jobs.unshift(this.#job);
+      this.#job = undefined;
+      this.#builder = undefined;
+      this.#ready = undefined;
+    }
+    for (const { done } of jobs) done(failure);
   }
 
   #next(): void {
@@ -240,7 +245,9 @@ export class Snapshots {
       );
     }
     const { dropped } = this.#replaceOldest(snapshot);
+    this.#isSaving = true;
     this.#storage.saveSnapshot(snapshot, dropped, () => {
+      this.#isSaving = false;
       this.#onCounts(snapshot);
       this.#hooks.onStored(snapshot);
     });

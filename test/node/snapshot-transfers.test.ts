@@ -108,6 +108,18 @@ it("a stop waits for the snapshot that is being made to count, and for those tha
   expect(transfers.latest?.last.index).toBe(1);
 });
 
+it("a node that stops while a row is being written leaves the file, which a start will look for", async () => {
+  const finished = (await begin(1)).finish(sha256());
+  await untilRows(1);
+  node.snapshots.failAll(new Failure("DRAINING", ""));
+  const closed = transfers.close();
+  disk.sync();
+  const snapshot = await finished;
+  await closed;
+  const found = await SnapshotFiles.open(folder, [snapshot], undefined);
+  expect(Buffer.from(await (await found.read(snapshot)).read(100))).toEqual(STATE);
+});
+
 it("a node that is about to stop takes nothing in and hands nothing out", async () => {
   const snapshot = await add(1);
   node.draining = true;

@@ -202,6 +202,29 @@ describe("the way of a snapshot", () => {
   });
 });
 
+describe("a snapshot whose row is being written when its node stops", () => {
+  it.each([
+    ["a copy", 5, false],
+    ["one that replaces the log", 50, true],
+  ])("keeps its file, which a start will look for: %s", (_, index, isNeeded) => {
+    const rig = applied();
+    const fetched = fetchedOf(at(index));
+    rig.offer(at(index), isNeeded);
+    rig.transport.fetched[0]?.done(fetched.snapshot);
+    fetched.keeps[0]?.();
+    rig.clock.settle();
+    const rows = [...rig.storage.snapshots, ...rig.storage.writes.flatMap(({ reset }) => reset?.snapshot ?? [])];
+    expect(rows).toMatchObject([{ last: at(index) }]);
+    rig.node.stop();
+    rig.settle();
+    expect({ discards: fetched.discards, outcomes: rig.outcomes, fatal: rig.fatal }).toEqual({
+      discards: 0,
+      outcomes: ["taken"],
+      fatal: [],
+    });
+  });
+});
+
 describe("a snapshot that contradicts this node", () => {
   it("where an entry is committed ends the stream that offers it (PITFALL 38)", () => {
     const rig = applied();

@@ -72,6 +72,8 @@ export class Directory {
   sessions: SessionCheckpoint | undefined;
   /** Oldest first. */
   snapshots: readonly SnapshotRecord[] = [];
+  /** The names of snapshots' files. */
+  #files = new Set<string>();
 
   constructor(incarnation: Uint8Array, bootstrapVoters: readonly NodeId[]) {
     this.incarnation = incarnation;
@@ -84,9 +86,20 @@ export class Directory {
     const log = this.log.recovered();
     const newest = snapshots.at(-1)?.last.index ?? 0;
     assert(log.base.index <= newest, `the log begins after ${log.base.index}, and the newest snapshot is at ${newest}`);
+    const named = snapshots.map(({ last }) => nameOf(last));
+    for (const name of named) assert(this.#files.has(name), `there is a row for the snapshot ${name}, and no file`);
+    this.#files = new Set(named);
     const isOutdated = this.sessions !== undefined && this.sessions.index < log.base.index;
     const sessions = isOutdated ? undefined : this.sessions;
     return { incarnation, bootstrapVoters, bootstrapped, members, sessions, snapshots, ...log };
+  }
+
+  keepFile(last: EntryId): void {
+    this.#files.add(nameOf(last));
+  }
+
+  removeFile(last: EntryId): void {
+    this.#files.delete(nameOf(last));
   }
 
   addSnapshot({ snapshot, dropped }: SnapshotReset): void {
@@ -94,6 +107,10 @@ export class Directory {
     assert(newest < snapshot.last.index, `a snapshot at ${snapshot.last.index} is added after one at ${newest}`);
     this.snapshots = [...this.snapshots.filter((kept) => !dropped.includes(kept)), snapshot];
   }
+}
+
+function nameOf({ index, term }: EntryId): string {
+  return `${index}-${term}`;
 }
 
 interface Write {

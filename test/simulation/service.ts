@@ -103,7 +103,9 @@ export class Service {
     const { counters } = this.#world;
     try {
       const last = process.node.snapshots.check(index, this.#world.properties.committedTermAt(index) ?? 0);
-      process.node.snapshots.add(this.#world.shelf.put(process, last, values), (result) => {
+      const snapshot = this.#world.shelf.put(process, last, values);
+      process.node.snapshots.add(snapshot, (result) => {
+        if (result instanceof Error) snapshot.discard();
         const reason = result instanceof Failure ? result.reason : "";
         this.#world.guard(() => {
           const isExpected = ["", "SNAPSHOT_OUTDATED", "DISK_LOW", "DRAINING", "DATA_LOSS"].includes(reason);

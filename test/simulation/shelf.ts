@@ -17,6 +17,9 @@ const CHUNKS = 2;
 const FETCH_MS = 3_000;
 const FETCH_AGAIN_MS = 250;
 
+/** What came to a host and may be thrown away there again. */
+type Arrived = ArrivedSnapshot & Pick<FetchedSnapshot, "discard">;
+
 /** The contents of all snapshots, by what stands for their checksums; and the ways that their bytes take. */
 export class Shelf {
   readonly #world: World;
@@ -27,11 +30,11 @@ export class Shelf {
   }
 
   /** What an application puts: its state as of an entry. */
-  put(process: Process, last: EntryId, values: ReadonlyMap<string, string>): ArrivedSnapshot {
+  put(process: Process, last: EntryId, values: ReadonlyMap<string, string>): Arrived {
     const sha256 = new Uint8Array(32);
     new DataView(sha256.buffer).setUint32(0, this.#contents.push(new Map(values)) - 1);
     const file = { last, format: FORMAT, size: CHUNKS, sha256 };
-    return { ...file, ownState: undefined, keep: (done) => this.#keep(process, done) };
+    return { ...file, ownState: undefined, ...this.#place(process, last) };
   }
 
   contents(sha256: Uint8Array): ReadonlyMap<string, string> {
@@ -83,13 +86,30 @@ export class Shelf {
           return attempt();
         }
         counters.add("snapshots fetched");
-        process.run(() => done({ ...snapshot, keep: (kept) => this.#keep(process, kept), discard: () => {} }));
+        process.run(() => done({ ...snapshot, ...this.#place(process, last) }));
       });
     };
     scheduler.in(random.network.between(0, 5), attempt);
   }
 
-  /** Its file becomes durable. A crash before the row leaves nothing of it. */
+  /** Until it is kept it is in a file of its own. */
+  #place(process: Process, last: EntryId): Pick<Arrived, "keep" | "discard"> {
+    const { mounted } = process.host;
+    let isKept = false;
+    return {
+      keep: (done) =>
+        this.#keep(process, (failure) => {
+          isKept = failure === undefined;
+          if (isKept) mounted.keepFile(last);
+          done(failure);
+        }),
+      discard: () => {
+        if (isKept) mounted.removeFile(last);
+      },
+    };
+  }
+
+  /** Its file becomes durable. */
   #keep(process: Process, done: (failure: Error | undefined) => void): void {
     const { scheduler, random } = this.#world;
     const readyMs = Math.max(scheduler.nowMs, process.host.diskFaults.hungUntilMs) + random.disk.between(0.1, 5);

@@ -136,6 +136,20 @@ export const installs: readonly Mutant[] = [
     caughtBy: ["test/node/compaction.test.ts"],
   },
   {
+    name: "a-stop-throws-away-the-file-of-a-row-that-is-being-written",
+    file: "src/node/snapshots.ts",
+    find: " && !this.#isSaving && this.#reset === undefined) {",
+    replace: " && this.#reset === undefined) {",
+    caughtBy: ["test/node/snapshots-installed.test.ts", "test/node/snapshot-transfers.test.ts"],
+  },
+  {
+    name: "a-stop-throws-away-the-file-that-is-about-to-replace-the-log",
+    file: "src/node/snapshots.ts",
+    find: " && !this.#isSaving && this.#reset === undefined) {",
+    replace: " && !this.#isSaving) {",
+    caughtBy: ["test/node/snapshots-installed.test.ts"],
+  },
+  {
     name: "a-log-is-cut-off-before-its-sessions-are-known",
     file: "src/node/compaction.ts",
     find: "      this.#sessions.index,\n",
