@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
-import type { Client, ClientReadableStream, ServiceError } from "@grpc/grpc-js";
+import { type Client, type ClientReadableStream, type ServiceError, status } from "@grpc/grpc-js";
 import {
   type InstallSnapshotHeader,
   type InstallSnapshotRequest,
@@ -28,8 +28,11 @@ const SHA256_BYTES = 32;
 /** From a break to the next call. */
 const RETRY_MS = 250;
 
-/** So long nothing may come until the member is given up. */
+/** So long no byte may come until the member is given up. */
 const GIVE_UP_MS = 60_000;
+
+/** After these another try is worth it. */
+const PASSING: ReadonlySet<status> = new Set([status.UNAVAILABLE, status.RESOURCE_EXHAUSTED]);
 
 export interface SnapshotPullOptions {
   readonly member: NodeId;
@@ -77,7 +80,7 @@ export class SnapshotPull {
     return { member, index: last.index, received: this.#received, total };
   }
 
-  /** Rejects with a Failure when the member has it no more, or it can't be taken; or when nothing has come for a minute. */
+  /** Rejects with a Failure when the member has it no more, or it can't be taken; or when no byte has come for a minute. */
   async run(): Promise<FetchedSnapshot> {
     try {
       for (;;) {
@@ -127,11 +130,9 @@ export class SnapshotPull {
         if (isFirst) await this.#onHeader(part);
         else await this.#onChunk(part);
         isFirst = false;
-        this.#lastByteMs = performance.now();
       }
     } catch (error) {
-      // What the member says for certain is not worth another try; a connection that broke is.
-      throw (isServiceError(error) && failureFrom(error)) || error;
+      throw finalFailure(error) ?? error;
     } finally {
       call.cancel();
     }
@@ -161,6 +162,7 @@ export class SnapshotPull {
     const own = Math.min(chunk.length, header.ownStateSize - this.#ownStateBytes);
     this.#ownState.set(chunk.subarray(0, own), this.#ownStateBytes);
     this.#ownStateBytes += own;
+    this.#lastByteMs = performance.now();
     const rest = chunk.subarray(own);
     if (rest.length > 0) await this.#options.snapshots.failing(async () => this.#writer?.write(rest));
   }
@@ -224,6 +226,11 @@ function isSame(a: Header, b: Header): boolean {
 
 function mismatch(whose: string): Failure {
   return new Failure("CHECKSUM_MISMATCH", `the SHA-256 of the ${whose} part that came is another`);
+}
+
+/** What the member says and will say again; undefined when the connection broke, or it shuts down or has much to do. */
+function finalFailure(error: unknown): Failure | undefined {
+  return isServiceError(error) && !PASSING.has(error.code) ? failureFrom(error) : undefined;
 }
 
 function isServiceError(error: unknown): error is ServiceError {

@@ -116,3 +116,29 @@ it("a snapshot that is cut off five times on its way goes on where it was", asyn
   expect((await subscribe(away, [FORMAT])).state.equals(state)).toBe(true);
   expect(away.lines.filter(({ event }) => event === "could not take over a snapshot")).toEqual([]);
 }, 90_000);
+
+it("a snapshot whose member is stopped and started again goes on where it was", async () => {
+  const flags = ["--catch-up-entries", "0", "--snapshot-rate", String(4 * MIB)];
+  const cluster = await Cluster.create({ size: 3, flags });
+  const leader = await cluster.leader();
+  const [away, other] = cluster.others(leader) as [ClusterNode, ClusterNode];
+  await away.kill();
+  for (let i = 0; i < 20; i++) await leader.commit(`command ${i}`);
+  const state = randomBytes(16 * MIB);
+  const { index } = await put(leader, state);
+  await until("the leader begins later", async () => (await firstOf(leader)) === index + 1);
+  await away.start();
+  const received = async (): Promise<number> => Number((await away.client.status()).snapshotPull?.receivedBytes ?? 0);
+  await until("some has come", async () => (await received()) >= 4 * MIB);
+  await other.kill();
+  expect(await leader.stop()).toBe(0);
+  const before = await received();
+  expect(before).toBeGreaterThanOrEqual(4 * MIB);
+  await leader.start();
+  await until("more has come", async () => (await received()) > before);
+  await until("it is there", async () => Number((await away.client.status()).snapshot?.index) === index);
+  expect(away.lines.filter(({ event }) => event === "could not take over a snapshot")).toEqual([]);
+  const { index: last } = await leader.commit("after");
+  await cluster.allApplied(last, [leader, away]);
+  expect((await subscribe(away, [FORMAT])).state.equals(state)).toBe(true);
+}, 90_000);

@@ -136,6 +136,13 @@ export const installs: readonly Mutant[] = [
     caughtBy: ["test/node/compaction.test.ts"],
   },
   {
+    name: "a-snapshot-begins-anew-when-its-member-shuts-down",
+    file: "src/grpc/snapshot-pull.ts",
+    find: " && !PASSING.has(error.code)",
+    replace: "",
+    caughtBy: ["test/cluster/installs.test.ts"],
+  },
+  {
     name: "a-stop-throws-away-the-file-of-a-row-that-is-being-written",
     file: "src/node/snapshots.ts",
     find: " && !this.#isSaving && this.#reset === undefined) {",
