@@ -98,7 +98,6 @@ export class GrpcTransport implements Transport {
     client.forward(request, done);
   }
 
-  /** One at a time. */
   fetchSnapshot(from: NodeId, last: EntryId, done: (result: FetchedSnapshot | Error) => void): void {
     const client = this.#clients.get(from);
     if (client === undefined)
@@ -119,7 +118,7 @@ export class GrpcTransport implements Transport {
     pull.run().then(end, (error: unknown) => end(error instanceof Error ? error : new Error(String(error))));
   }
 
-  /** How far the snapshot has come that is being fetched; undefined for none. */
+  /** How far the snapshot has come that is being fetched, the one begun last; undefined for none. */
   get pullProgress(): PullProgress | undefined {
     return [...this.#pulls].at(-1)?.progress;
   }

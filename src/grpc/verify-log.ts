@@ -58,13 +58,17 @@ async function verify(
     toldMs = performance.now();
     await write({ case: "verifiedIndex", value: toWire(at - 1) });
   }
-  const snapshot = snapshots.latest;
-  if (snapshot !== undefined) await readWhole(snapshots, snapshot, writer);
+  const { kept } = node.snapshots;
+  for (const snapshot of kept) {
+    // While one is read another may be dropped.
+    if (node.snapshots.get(snapshot.last) !== undefined) await readWhole(snapshots, snapshot, writer);
+  }
+  const newest = kept.at(-1);
   const result = create(VerifiedLogSchema, {
     firstIndex: toWire(first),
     lastIndex: toWire(last),
     sha256: hash.digest(),
-    ...(snapshot === undefined ? {} : { snapshot: toSnapshot(snapshot) }),
+    ...(newest === undefined ? {} : { snapshot: toSnapshot(newest) }),
   });
   await write({ case: "result", value: result });
   writer.end();

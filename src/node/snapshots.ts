@@ -76,6 +76,11 @@ export class Snapshots {
     this.#kept = storage.recovered.snapshots;
   }
 
+  /** Oldest first. */
+  get kept(): readonly SnapshotRecord[] {
+    return this.#kept;
+  }
+
   get latest(): SnapshotRecord | undefined {
     return this.#kept.at(-1);
   }

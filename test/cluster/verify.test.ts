@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { truncate } from "node:fs/promises";
+import { truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import SqliteDatabase from "better-sqlite3";
 import { afterEach, expect, it } from "vitest";
@@ -82,4 +82,21 @@ it("a directory that is damaged is found so, and left as it is", async () => {
     code: 74,
     stderr: expect.stringContaining("it has another size"),
   });
+}, 60_000);
+
+it("a running node reads all its snapshots, and ends when one of them was altered", async () => {
+  const cluster = await Cluster.create({ size: 1 });
+  const node = cluster.node("n1");
+  await cluster.leader();
+  for (let i = 0; i < 20; i++) await node.commit(`command ${i}`);
+  for (const index of [10, 20]) {
+    await putState(node.client.address, { index, term: 0, format: "f" }, randomBytes(1_000));
+  }
+  expect(await verify("--address", node.client.address)).toMatchObject({ code: 0, verified: [{ snapshot: 20 }] });
+  await writeFile(join(node.dataDir, "snapshots", "10-1"), randomBytes(1_000));
+  expect(await verify("--address", node.client.address)).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining("storage failed"),
+  });
+  expect(await node.process.exited).toBe(74);
 }, 60_000);

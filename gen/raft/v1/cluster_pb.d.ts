@@ -726,7 +726,7 @@ export declare type VerifiedLog = Message<"raft.v1.VerifiedLog"> & {
   sha256: Uint8Array;
 
   /**
-   * The snapshot that was read; absent when the node has none.
+   * The newest of the snapshots that were read; absent when the node has none.
    *
    * @generated from field: raft.v1.Snapshot snapshot = 4;
    */
@@ -806,8 +806,8 @@ export declare const ClusterService: GenService<{
   },
   /**
    * Compact cuts off this node's log: entries that the newest snapshot covers are removed, except for those that are kept for
-   * members that lag, or that somebody who reads a snapshot will need next. A node does this by itself whenever it has a new
-   * snapshot; the call is for keeping less.
+   * members that lag, that a durable subscriber has not acknowledged, or that somebody who reads a snapshot will need next. A
+   * node does this by itself whenever it has a new snapshot; the call is for keeping less.
    *
    * Errors: NOT_FOUND with NO_SNAPSHOT when this node has no snapshot: then its log is never cut off.
    *

@@ -453,7 +453,8 @@ export declare type InstallSnapshotHeader = Message<"raft.v1.InstallSnapshotHead
   snapshot?: Snapshot | undefined;
 
   /**
-   * Size in bytes of the sidecar's part: log id, voters and sessions as of the snapshot's entry. At most 64 MiB.
+   * Size in bytes of the sidecar's part: log id, voters, sessions and durable subscribers as of the snapshot's entry. At most
+   * 64 MiB.
    *
    * @generated from field: uint64 own_state_size = 3;
    */

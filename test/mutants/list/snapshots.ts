@@ -129,4 +129,11 @@ export const snapshots: readonly Mutant[] = [
     replace: "if (row.checksum !== -1) return snapshot;",
     caughtBy: ["test/storage/snapshots.test.ts"],
   },
+  {
+    name: "only-the-newest-snapshot-is-verified",
+    file: "src/grpc/verify-log.ts",
+    find: "of kept) {",
+    replace: "of kept.slice(-1)) {",
+    caughtBy: ["test/cluster/verify.test.ts"],
+  },
 ];
