@@ -147,8 +147,8 @@ export class SnapshotPull {
     }
     this.#header = header;
     if (this.#writer !== undefined) return;
+    this.#writer = await this.#options.snapshots.create(header.size);
     this.#ownState = Buffer.alloc(header.ownStateSize);
-    this.#writer = await this.#options.snapshots.create();
   }
 
   async #onChunk(part: InstallSnapshotResponse["part"]): Promise<void> {

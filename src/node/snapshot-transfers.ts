@@ -133,9 +133,9 @@ export class SnapshotTransfers {
     }
   }
 
-  /** A place for a snapshot that is about to come. */
-  create(): Promise<SnapshotWriter> {
-    return this.failing(() => this.#files.create());
+  /** A place for a snapshot that is about to come, of so many bytes when that is known. */
+  create(size?: number): Promise<SnapshotWriter> {
+    return this.failing(() => this.#files.create(size));
   }
 
   /** Takes nothing new, and resolves once what has begun has ended; all calls have to have been ended before. */

@@ -16,6 +16,8 @@ const OUR_NAMES = /^(\d+-\d+|\d+\.unfinished)$/;
 /** So much is written before it is synced: a whole snapshot at once would keep the log's own syncs waiting for seconds. */
 const SYNC_EVERY_BYTES = 16 * 1024 * 1024;
 
+const TOO_FULL = "the file system is nearly full";
+
 /** What there is no room for. */
 export class DiskLowError extends Error {
   override readonly name = "DiskLowError";
@@ -60,8 +62,9 @@ export class SnapshotFiles {
     return new SnapshotFiles(join(dataDir, FOLDER), 0);
   }
 
-  /** A new file, for a snapshot that is about to come. */
-  async create(): Promise<SnapshotWriter> {
+  /** A new file, for a snapshot that is about to come, of so many bytes when that is known. Throws a DiskLowError without room for it. */
+  async create(size = 0): Promise<SnapshotWriter> {
+    if (size > 0 && (await bytesUntilLow(this.#folder, this.#minFreeBytes)) < size) throw new DiskLowError(TOO_FULL);
     this.#created++;
     return SnapshotWriter.create(this.#folder, `${this.#created}${UNFINISHED}`, this.#minFreeBytes);
   }
@@ -115,7 +118,7 @@ export class SnapshotWriter {
   async write(chunk: Uint8Array): Promise<void> {
     if (this.#bytesUntilLow < chunk.length) {
       this.#bytesUntilLow = Math.min(SYNC_EVERY_BYTES, await bytesUntilLow(this.#folder, this.#minFreeBytes));
-      if (this.#bytesUntilLow < chunk.length) throw new DiskLowError("the file system is nearly full");
+      if (this.#bytesUntilLow < chunk.length) throw new DiskLowError(TOO_FULL);
     }
     await writeWhole(this.#file, chunk);
     this.#hash.update(chunk);

@@ -7,6 +7,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { CallFailure } from "../../src/grpc/call-failure.ts";
 import { runHere } from "../cli/command.ts";
 import { Cluster, type ClusterNode, closeClusters } from "../support/cluster.ts";
+import { putState } from "../support/put-state.ts";
 import { canMount, endSmallDisks, smallFileSystem } from "../support/small-disk.ts";
 import { Subscriber } from "../support/subscriber.ts";
 import { until } from "../support/wait.ts";
@@ -128,5 +129,29 @@ describe.skipIf(!canMount)("on a small file system", { timeout: 60_000 }, () => 
     expect(disk).toMatchObject({ low: false, limitBytes: BigInt(LIMIT_BYTES) });
     expect(Number(disk?.freeBytes)).toBeGreaterThan(20 * MIB);
     expect(Number(disk?.usedBytes)).toBeLessThan(MIB);
+  });
+
+  it("a snapshot for which there is no room is not begun, and comes once there is some", async () => {
+    const cluster = await Cluster.create({ size: 3, stopped: true, flags: ["--catch-up-entries", "0"] });
+    const away = cluster.node("n3");
+    const others = cluster.others(away);
+    const { wrapper, enlarge } = await smallFileSystem(away.dataDir, DISK_MIB);
+    await Promise.all([...others.map((node) => node.start()), away.start({ wrapper })]);
+    await (await cluster.leader()).commit("all have met");
+    await away.kill();
+    const leader = await cluster.leader(others);
+    for (let i = 0; i < 20; i++) await leader.commit(`command ${i}`);
+    const state = randomBytes(DISK_MIB * MIB);
+    const { index } = await putState(leader.client.address, { index: 20, term: 0, format: "kv/1" }, state);
+    await until("it begins later", async () => Number((await leader.client.status()).state?.firstIndex) === index + 1);
+    await away.start({ wrapper });
+    const received: number[] = [];
+    await until("it was tried again and again", async () => {
+      received.push(Number((await away.client.status()).snapshotPull?.receivedBytes ?? 0));
+      return away.process.events("could not take over a snapshot").length >= 3;
+    });
+    expect(Math.max(...received)).toBeLessThan(MIB);
+    enlarge();
+    await until("it has come", async () => Number((await away.client.status()).snapshot?.index) === index);
   });
 });

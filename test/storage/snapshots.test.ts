@@ -78,6 +78,11 @@ describe("the snapshots of a data directory", () => {
     expect(storage.recovered.snapshots).toEqual([]);
   });
 
+  it("for which there is no room are not begun", async () => {
+    await expect(storage.snapshotFiles.create(2 ** 50)).rejects.toMatchObject({ name: "DiskLowError" });
+    expect(files()).toEqual([]);
+  });
+
   it("that a crash left unfinished, or without their row, are swept away at the next start", async () => {
     await add(10, stateOf(10));
     const unfinished = await storage.snapshotFiles.create();

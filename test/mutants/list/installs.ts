@@ -143,6 +143,20 @@ export const installs: readonly Mutant[] = [
     caughtBy: ["test/cluster/installs.test.ts"],
   },
   {
+    name: "a-snapshot-is-pulled-for-which-there-is-no-room",
+    file: "src/grpc/snapshot-pull.ts",
+    find: "create(header.size)",
+    replace: "create()",
+    caughtBy: ["test/cluster/low-disk.test.ts"],
+  },
+  {
+    name: "a-snapshot-is-begun-for-which-there-is-no-room",
+    file: "src/storage/snapshot-files.ts",
+    find: "this.#minFreeBytes)) < size)",
+    replace: "this.#minFreeBytes)) < 0)",
+    caughtBy: ["test/storage/snapshots.test.ts"],
+  },
+  {
     name: "a-stop-throws-away-the-file-of-a-row-that-is-being-written",
     file: "src/node/snapshots.ts",
     find: " && !this.#isSaving && this.#reset === undefined) {",
